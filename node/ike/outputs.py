@@ -1,0 +1,82 @@
+"""What the engine asks of the world: one ordered queue of these.
+
+Order carries meaning: a responder installs its inbound SA before it transmits the response, an initiator installs
+inbound before outbound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from node.errors import DropReason
+from node.model.child import ChildSa
+from node.model.events import EventName
+from node.model.message import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Send these datagrams, in order, on this path."""
+
+    datagrams: tuple[bytes, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class InstallInbound:
+    """Accept ESP packets with `child.inbound_spi` from now on."""
+
+    child: ChildSa
+
+
+@dataclass(frozen=True, slots=True)
+class InstallOutbound:
+    """Send inner packets that match `child`'s selectors through it from now on."""
+
+    child: ChildSa
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSa:
+    """Forget both directions of the Child SA with this inbound SPI."""
+
+    inbound_spi: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SaUp:
+    """The IKE SA with this SPI of ours is established with the peer of this identity."""
+
+    ike_spi: bytes
+    peer_identity: str
+    path: Path
+    is_initiator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SaDown:
+    """The IKE SA with this SPI of ours is gone; `established` says whether it ever was up."""
+
+    ike_spi: bytes
+    reason: str
+    established: bool
+    is_initiator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling; `fields` hold JSON scalars and lists of them."""
+
+    name: EventName
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A datagram was discarded without an effect."""
+
+    reason: DropReason
+    path: Path | None
+    detail: str = ""
+
+
+Output = Transmit | InstallInbound | InstallOutbound | RemoveSa | SaUp | SaDown | Event | Dropped

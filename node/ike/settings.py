@@ -1,0 +1,62 @@
+"""What an endpoint is configured with: values only, decided before the first datagram."""
+
+from dataclasses import dataclass, field
+
+from node.model.child import REPLAY_WINDOW
+from node.model.proposal import Suite
+from node.model.registry import IdType
+from node.model.selectors import TrafficSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Retransmission:
+    """When a request without a response is sent again (RFC 7296 2.4), in seconds.
+
+    The n-th repetition waits `timeout * factor ** n`, at most `cap`, times a random factor between 1 - `jitter` and 1 + `jitter`;
+    `tries` counts all sendings. The defaults send 13 times over two minutes: RFC 7296 wants at least a dozen
+    tries over several minutes before giving up.
+    """
+
+    timeout: float = 0.5
+    factor: float = 1.6
+    cap: float = 30.0
+    jitter: float = 0.1
+    tries: int = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what unauthenticated peers can make us keep (RFC 8019 3, 6).
+
+    `half_open` and `half_open_per_source` count IKE SAs that have not seen a valid IKE_AUTH, for at most
+    `half_open_lifetime` seconds each; `ike_sas` bounds all IKE SAs together.
+    """
+
+    half_open: int = 100
+    half_open_per_source: int = 10
+    half_open_lifetime: float = 30.0
+    ike_sas: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration of one endpoint.
+
+    `ike_suites` and `child_suites` are in order of preference. `local_ts` and `peer_ts` are the widest selectors we agree to.
+    `authentication_nonce` adds a fresh nonce of each party to IKE_AUTH and to the signed octets. An inbound ESP SPI
+    never begins with one of `reserved_spi_octets` (the transport tells ESP from IKE by the first octet). `mtu` is
+    the largest datagram in octets, 0 for no limit.
+    """
+
+    local_id_type: IdType
+    local_id: bytes
+    ike_suites: tuple[Suite, ...]
+    child_suites: tuple[Suite, ...]
+    local_ts: tuple[TrafficSelector, ...]
+    peer_ts: tuple[TrafficSelector, ...]
+    authentication_nonce: bool = False
+    reserved_spi_octets: frozenset[int] = frozenset({0x00})
+    replay_window: int = REPLAY_WINDOW
+    mtu: int = 0
+    retransmission: Retransmission = field(default_factory=Retransmission)
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,43 @@
+"""The Child SA as both the engine and the data path see it: the only thing `ike` and `esp` share."""
+
+from dataclasses import dataclass, field
+
+from node.model.message import Path
+from node.model.proposal import Suite
+from node.model.secret import Secret
+from node.model.selectors import TrafficSelector
+
+#: Default anti-replay window in packets (RFC 4303 3.4.3).
+REPLAY_WINDOW = 64
+
+#: Octets of an ESP SPI (RFC 4303 2.1).
+ESP_SPI_SIZE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionKeys:
+    """Keys of one direction (RFC 7296 2.17). For AES-GCM and ChaCha20-Poly1305 `encr` ends with the 4-octet salt."""
+
+    encr: Secret = field(repr=False)
+    integ: Secret = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSa:
+    """A negotiated Child SA in tunnel mode.
+
+    `inbound_spi` is ours (packets to us carry it), `outbound_spi` the peer's; 4 octets each. `local` and `peer` are the
+    narrowed traffic selectors. `ike_spi` names the IKE SA it belongs to (our own IKE SPI), `path` is where
+    outbound packets go, `replay_window` is in packets.
+    """
+
+    inbound_spi: bytes
+    outbound_spi: bytes
+    suite: Suite
+    inbound: DirectionKeys = field(repr=False)
+    outbound: DirectionKeys = field(repr=False)
+    local: tuple[TrafficSelector, ...]
+    peer: tuple[TrafficSelector, ...]
+    path: Path
+    ike_spi: bytes
+    replay_window: int = REPLAY_WINDOW

@@ -1,0 +1,33 @@
+"""Proof objects: facts that were verified, as values that the next step demands.
+
+`VerifiedPeer` is constructed only in `node.pki`, `AuthVerified` only in `node.ike.transcript`; a test over the source enforces
+it. An established IKE SA cannot be built without both.
+"""
+
+from dataclasses import dataclass
+
+from node.model.payloads import Identification
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPeer:
+    """A certificate chain ends in a configured CA, is acceptable now, and speaks for `identity`, which was expected.
+
+    `public_key` is the end entity's SubjectPublicKeyInfo in DER: the AUTH signature must verify with it. `certificate` is the
+    end entity's DER; `subject` and `issuer` are RFC 4514 strings; `serial` and `fingerprint` (SHA-256) are hexadecimal.
+    """
+
+    identity: Identification
+    public_key: bytes
+    certificate: bytes
+    subject: str
+    issuer: str
+    serial: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthVerified:
+    """The peer's AUTH payload was verified over the captured octets with the key of `peer`."""
+
+    peer: VerifiedPeer

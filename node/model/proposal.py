@@ -1,0 +1,156 @@
+"""Proposals (RFC 7296 3.3) and the pure function that chooses one (RFC 7296 2.7).
+
+Rules:
+
+1. A `Proposal` is what was sent, in the order it was sent, unknown transforms and attributes included.
+2. A `Suite` is what was chosen: exactly one transform of each needed type.
+3. Choosing follows the responder's own order of preference; nothing outside the local policy is ever chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from node.model.registry import EncrId, EsnId, IntegId, KeId, PrfId, ProtocolId, TransformType
+
+#: Encryption transforms that bring their own integrity: INTEG is absent or NONE (RFC 5282 8, RFC 7296 3.3).
+AEAD_IDS = frozenset({EncrId.ENCR_AES_GCM_16, EncrId.ENCR_CHACHA20_POLY1305})
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A transform attribute (RFC 7296 3.3.5): type 0 to 32767 and its value octets.
+
+    `short` says which of the two formats it had on the wire (TV, two octets, or TLV), so that it survives.
+    """
+
+    type: int
+    value: bytes
+    short: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """One transform. `key_length` is in bits, None where the attribute is absent.
+
+    `others` are attributes without a meaning here; a transform that carries any is never chosen (RFC 7296 3.3.6).
+    """
+
+    type: TransformType
+    id: int
+    key_length: int | None = None
+    others: tuple[Attribute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One proposal: number 1 to 255, protocol, SPI (empty, 4 or 8 octets) and the transforms in order."""
+
+    number: int
+    protocol: ProtocolId
+    spi: bytes
+    transforms: tuple[Transform, ...]
+
+    def of(self, kind: TransformType) -> tuple[Transform, ...]:
+        """The transforms of one type, in the order they were sent."""
+        return tuple(t for t in self.transforms if t.type == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The chosen algorithms of one SA. For ESP `prf` is None; `ke` is None without a key exchange."""
+
+    protocol: ProtocolId
+    encr: Transform
+    integ: IntegId = IntegId.NONE
+    prf: PrfId | None = None
+    ke: KeId | None = None
+    esn: EsnId | None = None
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The suite as the transforms of a proposal, in the order of the transform types."""
+        found = [self.encr]
+        if self.prf is not None:
+            found.append(Transform(TransformType.PRF, self.prf))
+        if self.integ != IntegId.NONE:
+            found.append(Transform(TransformType.INTEG, self.integ))
+        if self.ke is not None:
+            found.append(Transform(TransformType.KE, self.ke))
+        if self.esn is not None:
+            found.append(Transform(TransformType.ESN, self.esn))
+        return tuple(found)
+
+    def __str__(self) -> str:
+        names = [str(EncrId(self.encr.id)) + (f"_{self.encr.key_length}" if self.encr.key_length else "")]
+        names += [str(x) for x in (self.prf, self.integ or None, self.ke) if x is not None]
+        if self.esn is not None and self.esn != EsnId.NO_ESN:
+            names.append(str(self.esn))
+        return "/".join(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Outcome of a negotiation: the suite, and the proposal of the offer it came from (number and SPI)."""
+
+    suite: Suite
+    number: int
+    spi: bytes = field(default=b"")
+
+
+def offer(suites: Sequence[Suite], spi: bytes = b"") -> tuple[Proposal, ...]:
+    """The proposals that offer `suites`, numbered from 1 in order of preference."""
+    return tuple(Proposal(n, s.protocol, spi, s.transforms) for n, s in enumerate(suites, start=1))
+
+
+def select(offered: Sequence[Proposal], acceptable: Sequence[Suite]) -> Choice | None:
+    """Choose the first of our `acceptable` suites that some offered proposal contains, or None.
+
+    Within one of our suites the peer's order of proposals decides. A proposal that carries a transform type we do not
+    know, or lacks one the suite needs, does not match (RFC 7296 2.7, 3.3.6).
+    """
+    for suite in acceptable:
+        for proposal in offered:
+            if _contains(proposal, suite):
+                return Choice(suite, proposal.number, proposal.spi)
+    return None
+
+
+def accept(answer: Sequence[Proposal], offered: Sequence[Suite]) -> Choice | None:
+    """Check the responder's answer: exactly one proposal, exactly one transform of each type, and one that we offered.
+
+    The number must be that of our proposal (RFC 7296 3.3.1); None where any of it does not hold.
+    """
+    if len(answer) != 1:
+        return None
+    chosen = answer[0]
+    if not 1 <= chosen.number <= len(offered):
+        return None
+    suite = offered[chosen.number - 1]
+    single = all(len(chosen.of(kind)) == 1 for kind in {t.type for t in chosen.transforms})
+    return Choice(suite, chosen.number, chosen.spi) if single and _contains(chosen, suite) else None
+
+
+def _contains(proposal: Proposal, suite: Suite) -> bool:
+    if proposal.protocol != suite.protocol:
+        return False
+    types = {t.type for t in proposal.transforms}
+    wanted = suite.transforms
+    if types - {t.type for t in wanted} - _neutral_types(proposal, suite):
+        return False
+    return all(_offers(proposal, w) for w in wanted)
+
+
+def _offers(proposal: Proposal, wanted: Transform) -> bool:
+    return wanted in proposal.of(wanted.type)
+
+
+def _neutral_types(proposal: Proposal, suite: Suite) -> set[TransformType]:
+    """Transform types the suite does not use but may be offered with the value NONE."""
+    neutral = set()
+    for kind, unused in (
+        (TransformType.INTEG, suite.integ == IntegId.NONE),
+        (TransformType.KE, suite.ke is None),
+    ):
+        if unused and any(t.id == 0 for t in proposal.of(kind)):
+            neutral.add(kind)
+    return neutral
