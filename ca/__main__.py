@@ -1,0 +1,7 @@
+"""Entry point of `python -m ca`."""
+
+import sys
+
+from ca.cli import main
+
+sys.exit(main())
