@@ -1,9 +1,9 @@
 """Decides for every certificate asked for whether it is kept, and issues it if not.
 
 1. A pair on disk is kept only if nothing at all is wrong with it; the reasons are told.
-2. Issuers come before what they issue: a new authority makes the signatures below it wrong, so everything below is
-   reissued, also in a run that begins after a kill.
-3. What this program cannot have made is never overwritten without `replace`: a lost CA key cannot be had again.
+2. Issuers come before what they issue: a new authority makes the signatures below it wrong, so everything
+   below is reissued, also in a run that begins after a kill.
+3. What this program cannot have made is never overwritten without `replace`: a lost CA key is lost for good.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A pair that is in order; `chain` is what a certificate it issues carries below itself (empty for a root)."""
+    """A pair that is in order; `chain` is what follows a certificate it issues (empty for a root)."""
 
     spec: Spec
     files: Files
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def ensure(request: Request, run: Run) -> Iterator[Outcome]:
-    """Bring the store to what `request` asks, yielding one outcome per certificate as soon as it is on disk."""
+    """Bring the store to what `request` asks, yielding one outcome per certificate once it is on disk."""
     held: dict[str, Held | None] = {}
     for spec in (*request.authorities, *request.certificates):
         outcome, held[spec.name] = _ensure_one(spec, held, run)
@@ -215,18 +215,16 @@ def _refuse_foreign(spec: Spec, files: Files, found: Found, run: Run) -> None:
         raise StoreError(f"{files.key}: {found.problem}: {remedy}")
     if found.certificate is not None and not profiles.ours(found.certificate):
         raise StoreError(f"{files.certificate}: has no critical keyUsage and key identifier: {remedy}")
-    if found.octets is None and found.key is not None and keys.type_name(found.key) != spec.key_type:
-        if spec.copy_of is None:
-            found_type = keys.type_name(found.key)
-            raise StoreError(
-                f"{files.key}: is {found_type} without a certificate, asked {spec.key_type}: {remedy}"
-            )
+    lone = found.key if found.octets is None and spec.copy_of is None else None
+    if lone is not None and keys.type_name(lone) != spec.key_type:
+        kind = keys.type_name(lone)
+        raise StoreError(f"{files.key}: is {kind} without a certificate, asked {spec.key_type}: {remedy}")
 
 
 def _issue(spec: Spec, files: Files, found: Found, source: Held | None, run: Run) -> Held:
     if spec.copy_of is not None and source is not None:
         return _copy(spec, files, source, run)
-    # A key without a certificate is what a kill leaves, and how one asks for a new certificate: it is not thrown away.
+    # A key without a certificate is what a kill leaves, and how one asks for a new certificate: keep it.
     adopted = found.key if found.octets is None and _usable(spec, found) else None
     key = adopted if adopted is not None else _generate(spec.key_type, spec.name, run)
     certified = _generate(spec.key_type, spec.name, run) if spec.key is KeyFile.WRONG else key

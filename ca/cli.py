@@ -1,4 +1,4 @@
-"""`python -m ca`: options, environment variables, exit codes. Prose for people goes to stderr, results to stdout."""
+"""`python -m ca`: options, environment variables, exit codes. Prose goes to stderr, results to stdout."""
 
 import argparse
 import os
@@ -23,25 +23,27 @@ DEFAULT_LOCK_TIMEOUT = 120
 _TRUE, _FALSE = frozenset({"1", "yes", "true", "on"}), frozenset({"", "0", "no", "false", "off"})
 
 EPILOG = f"""\
-Every option can be given as an environment variable: CA_ and its name in capitals (--certs-dir is CA_CERTS_DIR,
---check and --replace take 1 or 0), the names as CA_NAMES. The command line wins. An empty variable is as good as none.
+Every option can be given as an environment variable: CA_ and its name in capitals (--certs-dir is
+CA_CERTS_DIR; CA_CHECK and CA_REPLACE take 1 or 0), the names as CA_NAMES, separated by spaces or commas.
+The command line wins. An empty variable is as good as none.
 
 files:
   CERTS_DIR/ca-cert.pem                    the certificate that the nodes trust      0644
   CERTS_DIR/NAME-cert.pem                  certificate, then its intermediates       0644
   AUTHORITY_KEYS_DIR/ca-key.pem            PKCS#8, no passphrase                     0600
   KEYS_DIR (with {{name}} filled in)/NAME-key.pem                                      0600
-Other authorities have files of the same kind under their own names. Valid files are kept, what is expiring, expired or
-not as asked is reissued; what this program cannot have made is not overwritten without --replace.
+Other authorities have files of the same kind under their own names. Valid files are kept; what is expiring,
+expired or not as asked is reissued; what this program cannot have made is not overwritten without --replace.
 
 request (JSON, or @FILE): everything that names alone cannot say; every setting may be left out.
 {request.REQUEST_HELP}
 
 examples:
   python -m ca --dir ipsec/certs responder initiator
-  python -m ca --certs-dir /pki/certs --authority-keys-dir /pki/ca --keys-dir '/pki/keys/{{name}}' responder initiator
+  python -m ca --certs-dir /pki/certs --authority-keys-dir /pki/ca --keys-dir '/pki/keys/{{name}}'
   a certificate of a CA that nobody trusts:
-    --request '{{"authorities": {{"rogue": {{}}}}, "certificates": {{"initiator": {{"issuer": "rogue"}}}}}}' responder
+    --request '{{"authorities": {{"rogue": {{}}}},
+                "certificates": {{"initiator": {{"issuer": "rogue"}}}}}}' responder
   expired:          --request '{{"certificates": {{"initiator": {{"days": -1}}}}}}' responder
   another's name:   --request '{{"certificates": {{"initiator": {{"identity": "mallory"}}}}}}' responder
   another's certificate without its key:

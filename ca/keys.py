@@ -1,8 +1,8 @@
 """Private keys: the five kinds, making, loading, and whether one belongs to a certificate.
 
 1. On disk a key is PKCS#8, unencrypted PEM.
-2. A key belongs to a certificate when a signature made with it verifies with the certificate; comparing public
-   numbers alone would miss a damaged private half.
+2. A key belongs to a certificate when a signature made with it verifies with the certificate; comparing
+   public numbers alone would miss a damaged private half.
 """
 
 from enum import StrEnum
@@ -32,7 +32,7 @@ class KeyType(StrEnum):
 
 
 class KeyUnusable(Exception):
-    """The octets are not a private key this program can use; the message says why, without the file's name."""
+    """The octets are not a private key this program can use; the message says why, not where."""
 
 
 def generate(key_type: KeyType) -> PrivateKey:

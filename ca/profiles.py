@@ -1,10 +1,10 @@
 """What a certificate of this CA looks like, the same code for issuing and for checking.
 
-1. Authority: basicConstraints CA:TRUE critical, keyUsage keyCertSign and cRLSign critical, SKI; an intermediate
-   also has AKI.
-2. End entity: basicConstraints CA:FALSE critical, keyUsage digitalSignature critical, SKI, AKI, subjectAltName
-   (critical only beside an empty subject, RFC 5280 section 4.2.1.6). No extended key usage: IKE peers disagree
-   about it, and its absence is always accepted (RFC 4945 section 5.1.3.12).
+1. Authority: basicConstraints CA:TRUE critical, keyUsage keyCertSign and cRLSign critical, SKI; an
+   intermediate also has AKI.
+2. End entity: basicConstraints CA:FALSE critical, keyUsage digitalSignature critical, SKI, AKI,
+   subjectAltName (critical only beside an empty subject, RFC 5280 section 4.2.1.6). No extended key usage:
+   IKE peers disagree about it, and its absence is always accepted (RFC 4945 section 5.1.3.12).
 3. Serial numbers are 159 random bits, signatures SHA-256 or better.
 """
 
@@ -139,7 +139,7 @@ def _describe(value: x509.ExtensionType) -> str:
 
 def general_names(value: x509.SubjectAlternativeName) -> list[str]:
     """`DNS:a`, `IP:10.0.0.1`, `email:a@b`, as openssl writes them."""
-    labels = {x509.DNSName: "DNS", x509.IPAddress: "IP", x509.RFC822Name: "email"}
+    labels: dict[type, str] = {x509.DNSName: "DNS", x509.IPAddress: "IP", x509.RFC822Name: "email"}
     return [printable(f"{labels.get(type(name), type(name).__name__)}:{name.value}") for name in value]
 
 

@@ -35,7 +35,7 @@ def _facts(outcome: Outcome) -> str:
 
 
 def json_line(outcome: Outcome, check: bool) -> str:
-    """The same as one JSON object. Fields that only a certificate has are null when there is none (`--check`)."""
+    """The same as one JSON object. What only a certificate has is null without one (`--check`)."""
     certificate, spec = outcome.certificate, outcome.spec
     facts: dict[str, object] = {
         "name": spec.name,

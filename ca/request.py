@@ -73,7 +73,7 @@ class KeyFile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One certificate that is asked for. `issuer` None: self-signed. `path_length` is for authorities only."""
+    """One certificate that is asked for. `issuer` None: self-signed. `path_length`: authorities only."""
 
     name: str
     authority: bool
@@ -112,7 +112,8 @@ _AUTHORITY_KEYS = frozenset(
     {"issuer", "subject", "path_length", "key_type", "days", "not_before", "not_after"}
 )
 _LEAF_KEYS = frozenset(
-    ["issuer", "identity", "subject", "dns", "ip", "email", "key_type", "days", "not_before", "not_after", "key", "copy_of"]
+    {"issuer", "identity", "subject", "dns", "ip", "email", "key_type", "days", "not_before", "not_after"}
+    | {"key", "copy_of"}
 )
 _COPY_KEYS = frozenset({"copy_of", "key", "key_type"})
 
@@ -333,7 +334,7 @@ def _issuers_first(authorities: Sequence[Spec]) -> tuple[Spec, ...]:
             steps += 1
             if steps > MAX_ISSUERS:
                 raise RequestError(
-                    f"authorities.{spec.name}.issuer: a loop, or more than {MAX_ISSUERS} in a row: end it in a root"
+                    f"authorities.{spec.name}.issuer: a loop or over {MAX_ISSUERS} in a row: end it in a root"
                 )
             spec = by_name[spec.issuer]
         return steps

@@ -1,8 +1,8 @@
-"""Files of the CA: where they are, reading them, writing them so that a kill leaves nothing half done, the lock.
+"""Files of the CA: where they are, reading them, writing them so that a kill leaves nothing half done, locks.
 
 1. A file appears complete or not at all: temporary file beside it, fsync, rename, fsync of the directory.
-2. A key is written before its certificate. A kill between the two leaves a key without its certificate, which the
-   next run sees (no certificate, or one that the key does not belong to) and repairs.
+2. A key is written before its certificate. A kill between the two leaves a key without its certificate,
+   which the next run sees (no certificate, or one that the key does not belong to) and repairs.
 3. Nothing is ever chowned: without capabilities nobody can. A key that belongs to another uid is an error.
 4. Every OSError becomes a `StoreError` that names the path and the remedy.
 """
@@ -204,8 +204,8 @@ def _sync_directory(path: Path) -> None:
 def locked(directories: Sequence[Path], timeout: float, tell: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of every directory; wait up to `timeout` seconds, then raise `StoreError`.
 
-    Two runs that share any directory exclude each other. The order is the same in every run, so none waits for
-    another in a circle. The kernel drops the lock of a killed run.
+    Two runs that share any directory exclude each other. The order is the same in every run, so none
+    waits for another in a circle. The kernel drops the lock of a killed run.
     """
     deadline = time.monotonic() + timeout
     with ExitStack() as held:

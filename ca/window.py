@@ -1,10 +1,10 @@
 """Validity windows: what was asked, what that means now, and whether an existing certificate still fits.
 
 1. A bound is absolute (a moment) or relative to the run (`-2d`, `+1h`).
-2. An absolute bound must be met exactly. With relative bounds the certificate must have the asked lifetime and be in
-   the asked state (valid, expired, not yet valid): so a certificate that is expired on purpose is kept as well.
-3. A certificate that was asked to be valid is renewed before its end, unless that end is absolute: it would come
-   out the same again.
+2. An absolute bound must be met exactly. With relative bounds the certificate must have the asked lifetime
+   and be in the asked state (valid, expired, not yet valid): so one that is expired on purpose is kept too.
+3. A certificate that was asked to be valid is renewed before its end, unless that end is absolute: it would
+   come out the same again.
 """
 
 import re
@@ -127,7 +127,7 @@ def _span(duration: timedelta) -> str:
 
 
 def parse_bound(where: str, value: object) -> Bound:
-    """`-2d`, `+1h` (units s m h d w) or an RFC 3339 moment; `where` names the setting in the `RequestError`."""
+    """`-2d`, `+1h` (units s m h d w) or an RFC 3339 moment; `where` names the setting in `RequestError`."""
     wrong = f"{where}: {value!r} is not a moment: write 2030-01-31T12:00:00Z, or relative to now -2d or +1h"
     if not isinstance(value, str):
         raise RequestError(wrong)
@@ -157,7 +157,7 @@ def parse_window(
         return Window(timedelta(days=default_days), before, after)
     if not isinstance(days, int) or isinstance(days, bool) or days == 0 or abs(days) > MAX_DAYS:
         raise RequestError(
-            f"{where}days: {days!r} is not a number of days: write 1 to {MAX_DAYS}, or -1 for one that ended yesterday"
+            f"{where}days: {days!r} is not a number of days: write 1 to {MAX_DAYS}, or -1 for ended yesterday"
         )
     if after is not None:
         raise RequestError(f"{where}days: {days} and {where}not_after exclude each other: keep one of them")
