@@ -1,0 +1,98 @@
+"""The PeerVerifier port: the only place where a `VerifiedPeer` is made.
+
+Rules:
+
+1. The order is: bounds, the configured identity, the path, the end entity's profile, the identity in the certificate. Each
+   step must pass; there is no option that leaves one out.
+2. The first certificate is the end entity. The others are only suggestions: unreadable or unrelated ones are ignored, as
+   RFC 4945 3.3.10 asks, and they never become trusted by being sent.
+3. No state between calls, no fetching, no clock of its own.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from node.errors import AuthError, AuthFailure
+from node.model.payloads import Identification
+from node.model.proof import VerifiedPeer
+from node.pki.certificate import MAX_CERTIFICATE_OCTETS, Certificate, read
+from node.pki.identity import ExpectedIdentity, check_speaks_for
+from node.pki.keys import KeyPolicy
+from node.pki.path import find_path
+from node.pki.profile import check_end_entity
+
+#: Certificates that one peer may send: an end entity and every CA of a deep hierarchy.
+MAX_CERTIFICATES = 10
+
+
+class CertificateVerifier:
+    """Judges certificate chains against configured CAs, for one configured set of peer identities."""
+
+    def __init__(
+        self,
+        anchors: Sequence[bytes],
+        expected: ExpectedIdentity,
+        clock: Callable[[], datetime],
+        policy: KeyPolicy | None = None,
+    ) -> None:
+        """`anchors` are DER certificates of CAs, `clock` returns the time with its zone.
+
+        Raises ValueError where there is no anchor or one cannot be read.
+        """
+        if not anchors:
+            raise ValueError("no CA certificate is configured, so no peer could ever be verified")
+        self._anchors = tuple(_anchor(octets) for octets in anchors)
+        self._expected = expected
+        self._clock = clock
+        self._policy = policy or KeyPolicy()
+
+    def verify(self, certificates: Sequence[bytes], identity: Identification, /) -> VerifiedPeer:
+        """Judge DER certificates, end entity first, for the ID payload the peer sent. Raises AuthError, nothing else."""
+        _check_bounds(certificates)
+        self._expected.check(identity)
+        end_entity = read(certificates[0])
+        others = _readable(certificates[1:])
+        found = find_path(end_entity, others, self._anchors, self._clock(), self._policy)
+        is_anchor = any(anchor.octets == end_entity.octets for anchor in self._anchors)
+        check_end_entity(end_entity, found, is_anchor)
+        check_speaks_for(end_entity, found, identity)
+        return VerifiedPeer(
+            identity=identity,
+            public_key=end_entity.spki,
+            certificate=end_entity.octets,
+            subject=str(end_entity.subject),
+            issuer=str(end_entity.issuer),
+            serial=f"{end_entity.serial:x}",
+            fingerprint=hashlib.sha256(end_entity.octets).hexdigest(),
+        )
+
+
+def _anchor(octets: bytes) -> Certificate:
+    try:
+        return read(octets)
+    except AuthError as error:
+        raise ValueError(f"a configured CA certificate: {error}") from None
+
+
+def _check_bounds(certificates: Sequence[bytes]) -> None:
+    if not certificates:
+        raise AuthError(AuthFailure.NO_CERTIFICATE, "the peer sent no certificate")
+    if len(certificates) > MAX_CERTIFICATES:
+        detail = f"the peer sent {len(certificates)} certificates, at most {MAX_CERTIFICATES} are accepted"
+        raise AuthError(AuthFailure.MALFORMED_CERTIFICATE, detail)
+    longest = max(len(octets) for octets in certificates)
+    if longest > MAX_CERTIFICATE_OCTETS:
+        detail = f"a certificate has {longest} octets, at most {MAX_CERTIFICATE_OCTETS} are accepted"
+        raise AuthError(AuthFailure.MALFORMED_CERTIFICATE, detail)
+
+
+def _readable(certificates: Sequence[bytes]) -> list[Certificate]:
+    """The suggested certificates that can be read; an unreadable one is no reason to refuse the peer (RFC 4945 3.3.10.2)."""
+    found: list[Certificate] = []
+    for octets in dict.fromkeys(certificates):
+        try:
+            found.append(read(octets))
+        except AuthError:
+            continue
+    return found
