@@ -2,10 +2,10 @@
 
 Rules:
 
-1. `read` makes the outline: what path building needs, cheap and bounded, whoever sent it. `facts` decodes the extensions
-   and is called only for certificates whose signature was verified (or that were configured).
-2. A certificate that cannot be read raises AuthError(MALFORMED_CERTIFICATE) and nothing else, and the library's warnings about
-   odd certificates stay in here.
+1. `read` makes the outline: what path building needs, cheap and bounded, whoever sent it. `facts` decodes the
+   extensions and is called only for certificates whose signature was verified (or that were configured).
+2. A certificate that cannot be read raises AuthError(MALFORMED_CERTIFICATE) and nothing else, and the
+   library's warnings about odd certificates stay in here.
 3. Nothing here judges; `path` and `profile` do.
 """
 
@@ -32,8 +32,9 @@ _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 _NAME_CONSTRAINTS = "2.5.29.30"
 _AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 _POLICY_MAPPINGS = "2.5.29.33"
-#: Extensions whose meaning is enforced, or that cannot change a verdict here (key identifiers are hints; certificatePolicies
-#: and inhibitAnyPolicy matter only where an explicit policy is required, and that is refused).
+#: Extensions whose meaning is enforced, or that cannot change a verdict here (key identifiers are hints;
+#: certificatePolicies and inhibitAnyPolicy matter only where an explicit policy is required, and that is
+#: refused).
 _PROCESSED = frozenset(
     {
         _SUBJECT_KEY_IDENTIFIER,
@@ -73,7 +74,8 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The outline of a certificate. `octets`, `tbs`, `algorithm` and `spki` are the very octets that were received.
+    """The outline of a certificate. `octets`, `tbs`, `algorithm` and `spki` are the very octets that were
+    received.
 
     `version` is 1 or 3. `algorithm` is the outer AlgorithmIdentifier (equal to the inner one), `spki` the
     SubjectPublicKeyInfo, both complete elements.

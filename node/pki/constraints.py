@@ -2,9 +2,10 @@
 
 Rules:
 
-1. Comparing ignores case throughout, the local part of an address included, because RFC 4945 compares IDs that way: what is
-   excluded stays excluded however it is spelled.
-2. A constraint that cannot be enforced (another name form, minimum or maximum) refuses the path, it is never skipped.
+1. Comparing ignores case throughout, the local part of an address included, because RFC 4945 compares IDs
+   that way: what is excluded stays excluded however it is spelled.
+2. A constraint that cannot be enforced (another name form, minimum or maximum) refuses the path, it is never
+   skipped.
 3. Counts are limited.
 """
 
@@ -103,8 +104,8 @@ def _has_distances(octets: bytes) -> bool:
 
 
 def names_of(subject: DistinguishedName, alternative: Sequence[GeneralName]) -> tuple[GeneralName, ...]:
-    """Every name of a certificate that constraints apply to: its subject, its subjectAltName, and the email addresses of
-    the subject where the subjectAltName has none."""
+    """Every name of a certificate that constraints apply to: its subject, its subjectAltName, and the email
+    addresses of the subject where the subjectAltName has none."""
     names = list(alternative)
     if subject.rdns:
         names.append(GeneralName(Kind.DN, subject))
@@ -148,7 +149,8 @@ def _within(name: GeneralName, base: GeneralName) -> bool:
 
 
 def _surely_outside(name: GeneralName, base: GeneralName) -> bool:
-    """Not in an excluded subtree. A URI without a host name and an address without @ cannot be placed: not surely outside."""
+    """Not in an excluded subtree. A URI without a host name and an address without @ cannot be placed: not
+    surely outside."""
     if name.kind is Kind.URI and not _uri_host(str(name.value)):
         return False
     if name.kind is Kind.RFC822 and "@" not in str(name.value):
@@ -157,7 +159,8 @@ def _surely_outside(name: GeneralName, base: GeneralName) -> bool:
 
 
 def _dns_within(host: str, domain: str) -> bool:
-    """`example.com` holds itself and everything below it, `.example.com` (not RFC 5280, but in use) only what is below."""
+    """`example.com` holds itself and everything below it, `.example.com` (not RFC 5280, but in use) only what
+    is below."""
     host, domain = host.lower().removesuffix("."), domain.lower().removesuffix(".")
     if domain.startswith("."):
         return host.endswith(domain)
@@ -177,7 +180,8 @@ def _address_within(address: str, tree: str) -> bool:
 
 
 def _uri_host(uri: str) -> str:
-    """The host name in a URI; empty where it has none or an IP address, which RFC 5280 lets no constraint match."""
+    """The host name in a URI; empty where it has none or an IP address, which RFC 5280 lets no constraint
+    match."""
     try:
         host = urlsplit(uri).hostname or ""
     except ValueError:

@@ -1,9 +1,11 @@
-"""Identities: text to ID payloads, ID payloads to text, and whether a certificate speaks for one (RFC 4945 section 3.1).
+"""Identities: text to ID payloads, ID payloads to text, and whether a certificate speaks for one (RFC 4945
+section 3.1).
 
 Rules:
 
-1. An ID must be of the type and value that were configured, and the certificate must carry it: FQDN, RFC822 and addresses in
-   subjectAltName, a DN as the whole subject. The subject never stands in for a missing subjectAltName.
+1. An ID must be of the type and value that were configured, and the certificate must carry it: FQDN, RFC822
+   and addresses in subjectAltName, a DN as the whole subject. The subject never stands in for a missing
+   subjectAltName.
 2. FQDN and RFC822 compare without case; nothing is a wildcard, on either side.
 3. Whatever a peer sends ends as capped, escaped text in a message, or as a mismatch. Nothing else is raised.
 """
@@ -43,13 +45,15 @@ _ADDRESS_SIZES = {IdType.ID_IPV4_ADDR: 4, IdType.ID_IPV6_ADDR: 16}
 
 @dataclass(frozen=True, slots=True)
 class ExpectedIdentity:
-    """The identities that the configuration accepts from a peer; `of("fqdn:initiator", "dn:CN=other")` makes one."""
+    """The identities that the configuration accepts from a peer; `of("fqdn:initiator", "dn:CN=other")` makes
+    one."""
 
     accepted: tuple[Identification, ...]
 
     @classmethod
     def of(cls, *texts: str) -> "ExpectedIdentity":
-        """Raises ValueError where a text is no identity, or one that no certificate can speak for (keyid), or none is given."""
+        """Raises ValueError where a text is no identity, or one that no certificate can speak for (keyid), or
+        none is given."""
         if not texts:
             raise ValueError("no peer identity is configured; write the one to expect, as fqdn:responder")
         accepted = tuple(identification(text, PayloadType.IDI) for text in texts)
@@ -76,7 +80,8 @@ class ExpectedIdentity:
 
 
 def identification(text: str, payload_type: PayloadType) -> Identification:
-    """The ID payload for `fqdn:host`, `rfc822:user@host`, `ipv4:...`, `ipv6:...`, `dn:RFC 4514 string` or `keyid:text`.
+    """The ID payload for `fqdn:host`, `rfc822:user@host`, `ipv4:...`, `ipv6:...`, `dn:RFC 4514 string` or
+    `keyid:text`.
 
     A DN is encoded as UTF8String. Raises ValueError with a text that names the identity.
     """
@@ -162,7 +167,8 @@ def _name(data: bytes) -> DistinguishedName | None:
 
 
 def check_speaks_for(certificate: Certificate, found: Facts, identity: Identification) -> None:
-    """Raises AuthError(IDENTITY_MISMATCH) where the certificate does not carry the identity (RFC 4945 3.1)."""
+    """Raises AuthError(IDENTITY_MISMATCH) where the certificate does not carry the identity (RFC 4945
+    3.1)."""
     if _speaks_for(certificate, found, identity):
         return
     detail = (
@@ -215,7 +221,8 @@ def _shown(name: GeneralName) -> str:
 
 
 def describe(id_type: IdType, data: bytes) -> str:
-    """An ID payload as text for people: the form of the configuration where there is one; escaped, capped, never raising."""
+    """An ID payload as text for people: the form of the configuration where there is one; escaped, capped,
+    never raising."""
     match id_type:
         case IdType.ID_FQDN | IdType.ID_RFC822_ADDR:
             prefix = "fqdn" if id_type == IdType.ID_FQDN else "rfc822"
@@ -244,14 +251,15 @@ def identity_of(certificate: bytes) -> str:
 def local_identification(text: str, certificate: bytes, payload_type: PayloadType) -> Identification:
     """Our own ID payload for a configured identity, which our certificate must carry.
 
-    A DN goes out as the subject's own octets, so that a peer comparing bit by bit finds them equal (RFC 4945 3.1.5).
-    Raises ValueError where the certificate does not speak for the identity: no peer would accept it.
+    A DN goes out as the subject's own octets, so that a peer comparing bit by bit finds them equal (RFC 4945
+    3.1.5). Raises ValueError where the certificate does not speak for the identity: no peer would accept it.
     """
     outline, found = _own(certificate)
     wanted = identification(text, payload_type)
     if not _speaks_for(outline, found, wanted):
         raise ValueError(
-            f"the local identity {text} is not in our certificate, which speaks for {_spoken_for(outline, found)}; "
+            f"the local identity {text} is not in our certificate, "
+            f"which speaks for {_spoken_for(outline, found)}; "
             "change local.identity or issue a certificate with that name"
         )
     if wanted.id_type is IdType.ID_DER_ASN1_DN:

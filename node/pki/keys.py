@@ -1,4 +1,5 @@
-"""Which public keys and signature algorithms are accepted, read from DER before any arithmetic is done with them."""
+"""Which public keys and signature algorithms are accepted, read from DER before any arithmetic is done with
+them."""
 
 from dataclasses import dataclass
 
@@ -56,7 +57,8 @@ class KeyPolicy:
 
 
 def check_key(certificate: Certificate, policy: KeyPolicy) -> None:
-    """Refuse keys that are weak, odd or of a kind not supported. Raises AuthError(WEAK_KEY, MALFORMED_CERTIFICATE)."""
+    """Refuse keys that are weak, odd or of a kind not supported. Raises AuthError(WEAK_KEY,
+    MALFORMED_CERTIFICATE)."""
     try:
         weakness = _weakness(certificate.spki, policy)
     except DerError as error:
@@ -112,8 +114,8 @@ def _rsa_weakness(key: bytes, policy: KeyPolicy) -> str:
 
 
 def check_signature_algorithm(certificate: Certificate) -> None:
-    """Refuse SHA-1, MD5 and everything unknown, before anything is verified. Raises AuthError(BAD_CERTIFICATE_SIGNATURE,
-    MALFORMED_CERTIFICATE)."""
+    """Refuse SHA-1, MD5 and everything unknown, before anything is verified. Raises
+    AuthError(BAD_CERTIFICATE_SIGNATURE, MALFORMED_CERTIFICATE)."""
     try:
         oid, parameters = _algorithm(der.read(certificate.algorithm))
         accepted = oid in _ACCEPTED_SIGNATURES and (oid != _RSA_PSS or _pss_accepted(parameters))
@@ -122,7 +124,7 @@ def check_signature_algorithm(certificate: Certificate) -> None:
         raise AuthError(AuthFailure.MALFORMED_CERTIFICATE, detail) from None
     if not accepted:
         name = _REFUSED_SIGNATURES.get(oid) or _ACCEPTED_SIGNATURES.get(oid) or oid
-        detail = f"{certificate} is signed with {name}, which is not accepted; issue it again with SHA-256 or better"
+        detail = f"{certificate} is signed with {name}, which is not accepted; sign with SHA-256 or better"
         raise AuthError(AuthFailure.BAD_CERTIFICATE_SIGNATURE, detail)
 
 
@@ -140,7 +142,8 @@ def _pss_accepted(parameters: Element | None) -> bool:
 
 
 def signed_by(certificate: Certificate, issuer_spki: bytes) -> bool:
-    """Whether the certificate's signature verifies with the key in `issuer_spki` (a complete SubjectPublicKeyInfo)."""
+    """Whether the certificate's signature verifies with the key in `issuer_spki` (a complete
+    SubjectPublicKeyInfo)."""
     try:
         verify_signature(issuer_spki, certificate.algorithm, certificate.signature, certificate.tbs)
     except AuthError:

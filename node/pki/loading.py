@@ -1,4 +1,5 @@
-"""Certificates from the files of the configuration. Here errors are ours to explain: ValueError with one clear line.
+"""Certificates from the files of the configuration. Here errors are ours to explain: ValueError with one
+clear line.
 
 Nothing here opens files; the caller reads them and names them in front of the message.
 """
@@ -19,9 +20,11 @@ _BLOCK = re.compile(_BEGIN + rb"([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 
 
 def load_certificates(pem: bytes) -> tuple[bytes, ...]:
-    """The DER of every certificate in a PEM file, in its order, without duplicates; text around them is skipped.
+    """The DER of every certificate in a PEM file, in its order, without duplicates; text around them is
+    skipped.
 
-    Raises ValueError where there is none, where one cannot be read, or where the file is larger than MAX_PEM_OCTETS.
+    Raises ValueError where there is none, where one cannot be read, or where the file is larger than
+    MAX_PEM_OCTETS.
     """
     if len(pem) > MAX_PEM_OCTETS:
         raise ValueError(f"{len(pem)} octets; a PEM file of certificates may have {MAX_PEM_OCTETS}")
@@ -42,8 +45,8 @@ def _decoded(block: bytes, number: int) -> bytes:
 
 
 def matches_key(certificate: bytes, public_key: bytes) -> bool:
-    """Whether a certificate is for the key whose SubjectPublicKeyInfo (DER) is given. Raises ValueError where the
-    certificate cannot be read."""
+    """Whether a certificate is for the key whose SubjectPublicKeyInfo (DER) is given. Raises ValueError where
+    the certificate cannot be read."""
     try:
         return hmac.compare_digest(read(certificate).spki, public_key)
     except AuthError as error:

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. Comparing follows RFC 5280 section 7.1: attribute values of every character string type are compared as text after
-   case folding, NFKC, and folding of white space; anything else is compared as it is encoded.
+1. Comparing follows RFC 5280 section 7.1: attribute values of every character string type are compared as
+   text after case folding, NFKC, and folding of white space; anything else is compared as it is encoded.
 2. The original octets stay with the name: an ID payload carries them, nothing is re-encoded.
 3. Sizes and counts are limited before anything is decoded.
 """
@@ -55,7 +55,8 @@ _DECODERS: dict[int, Callable[[bytes], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute: its type in dotted form, its text (None where it is no character string) and what it is compared by."""
+    """One attribute: its type in dotted form, its text (None where it is no character string) and what it is
+    compared by."""
 
     type: str
     text: str | None = field(compare=False)
@@ -71,13 +72,15 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class DistinguishedName:
-    """A name: its DER and its RDNs in the order of the DER. Two names are equal where RFC 5280 7.1 says they match."""
+    """A name: its DER and its RDNs in the order of the DER. Two names are equal where RFC 5280 7.1 says they
+    match."""
 
     octets: bytes = field(compare=False)
     rdns: tuple[frozenset[Attribute], ...]
 
     def within(self, base: "DistinguishedName") -> bool:
-        """Whether this name lies in the subtree of `base` (RFC 5280 4.2.1.10): its first RDNs are those of `base`."""
+        """Whether this name lies in the subtree of `base` (RFC 5280 4.2.1.10): its first RDNs are those of
+        `base`."""
         return self.rdns[: len(base.rdns)] == base.rdns
 
     def texts(self, attribute_type: str) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 Rules:
 
-1. A path is validated from the anchor downwards: a certificate's extensions are decoded only after its signature verified, so
-   what a stranger sends costs an outline and a few comparisons.
+1. A path is validated from the anchor downwards: a certificate's extensions are decoded only after its
+   signature verified, so what a stranger sends costs an outline and a few comparisons.
 2. Building and verifying are bounded by a budget per call, whatever names the certificates bear.
-3. The configured CA certificate is judged like any CA below it, except for its own signature: an expired CA, or one that may
-   not sign certificates, ends every path. Its name constraints and path length hold (RFC 5937).
-4. initial-policy-set is any-policy and nothing asks for a policy; a path that does is refused. Nothing is ever fetched.
+3. The configured CA certificate is judged like any CA below it, except for its own signature: an expired CA,
+   or one that may not sign certificates, ends every path. Its name constraints and path length hold (RFC
+   5937).
+4. initial-policy-set is any-policy and nothing asks for a policy; a path that does is refused. Nothing is
+   ever fetched.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,10 +65,11 @@ def find_path(
     moment: datetime,
     policy: KeyPolicy,
 ) -> Facts:
-    """Find a valid path from `end_entity` through `others` to one of `anchors` and return the end entity's facts.
+    """Find a valid path from `end_entity` through `others` to one of `anchors` and return the end entity's
+    facts.
 
-    Raises AuthError: of the candidate paths' failures the one that says most, or UNTRUSTED_ISSUER where no name leads to
-    an anchor.
+    Raises AuthError: of the candidate paths' failures the one that says most, or UNTRUSTED_ISSUER where no
+    name leads to an anchor.
     """
     if any(anchor.octets == end_entity.octets for anchor in anchors):
         return _judge_pinned(end_entity, moment, policy)
@@ -92,7 +95,8 @@ def _uninformative(error: AuthError) -> int:
 
 
 def _judge_pinned(certificate: Certificate, moment: datetime, policy: KeyPolicy) -> Facts:
-    """The end entity is itself configured as trusted: no path, but validity, key and extensions are judged."""
+    """The end entity is itself configured as trusted: no path, but validity, key and extensions are
+    judged."""
     found = facts(certificate)
     check_key(certificate, policy)
     _check_validity(certificate, found, moment)
@@ -128,7 +132,8 @@ def _issuers(child: Certificate, candidates: Sequence[Certificate]) -> list[Cert
 
 
 def validate(path: Sequence[Certificate], moment: datetime, policy: KeyPolicy, budget: Budget) -> Facts:
-    """Validate one path, anchor first, end entity last (RFC 5280 6.1). Returns the end entity's facts. Raises AuthError."""
+    """Validate one path, anchor first, end entity last (RFC 5280 6.1). Returns the end entity's facts. Raises
+    AuthError."""
     anchor, *below = path
     state = _State(anchor)
     found = facts(anchor)
@@ -158,7 +163,8 @@ def _check_signature(certificate: Certificate, issuer: Certificate, budget: Budg
     wanted, present = certificate.authority_key_identifier, issuer.subject_key_identifier
     if wanted is not None and present is not None and wanted != present:
         detail = (
-            f"{certificate} was issued by another key of the name {issuer}: it names key {wanted[:20].hex()}, "
+            f"{certificate} was issued by another key of the name {issuer}: "
+            f"it names key {wanted[:20].hex()}, "
             f"the CA has {present[:20].hex()}"
         )
         raise AuthError(AuthFailure.UNTRUSTED_ISSUER, detail)

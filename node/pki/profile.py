@@ -10,9 +10,10 @@ _IPSEC_IKE = "1.3.6.1.5.5.7.3.17"
 def check_end_entity(certificate: Certificate, found: Facts, is_anchor: bool) -> None:
     """Raises AuthError(KEY_USAGE) where the certificate's key is not meant to authenticate an IKE peer.
 
-    keyUsage (RFC 4945 5.1.3.2): absent, or with digitalSignature or nonRepudiation. extendedKeyUsage (5.1.3.12): absent, or
-    with ipsecIKE or anyExtendedKeyUsage; serverAuth and clientAuth alone are not enough. A CA's certificate (cA TRUE, or a
-    configured one of version 1) authenticates nobody unless its keyUsage says outright that its key signs other things too.
+    keyUsage (RFC 4945 5.1.3.2): absent, or with digitalSignature or nonRepudiation. extendedKeyUsage
+    (5.1.3.12): absent, or with ipsecIKE or anyExtendedKeyUsage; serverAuth and clientAuth alone are not
+    enough. A CA's certificate (cA TRUE, or a configured one of version 1) authenticates nobody unless its
+    keyUsage says outright that its key signs other things too.
     """
     usage = found.key_usage
     signs = usage is not None and (usage.digital_signature or usage.content_commitment)
@@ -20,7 +21,9 @@ def check_end_entity(certificate: Certificate, found: Facts, is_anchor: bool) ->
         detail = f"the key of {certificate} may not make signatures (keyUsage without digitalSignature)"
         raise AuthError(AuthFailure.KEY_USAGE, detail)
     if not signs and _is_ca(certificate, found, is_anchor):
-        detail = f"{certificate} is a CA certificate without digitalSignature in its keyUsage; it cannot stand for a peer"
+        detail = (
+            f"{certificate} is a CA certificate whose keyUsage lacks digitalSignature: no peer's certificate"
+        )
         raise AuthError(AuthFailure.KEY_USAGE, detail)
     purposes = found.extended_key_usage
     if purposes is not None and purposes.isdisjoint((_ANY_PURPOSE, _IPSEC_IKE)):

@@ -1,11 +1,13 @@
 """Text from a peer, made safe to print: capped in length, control characters escaped."""
 
-#: Characters of peer text in one message: enough for every name of a sane certificate, short enough for a log line.
+#: Characters of peer text in one message: enough for every name of a sane certificate, short enough for a log
+#: line.
 MAX_PEER_TEXT = 256
 
 
 def printable(text: str, limit: int = MAX_PEER_TEXT) -> str:
-    """`text` with everything that is not printable as `\\x..` or `\\u....`, and cut with `...` after `limit` characters."""
+    """`text` with everything that is not printable as `\\x..` or `\\u....`, and cut with `...` after `limit`
+    characters."""
     shown = "".join(_escaped(character) for character in text[:limit])
     return shown + "..." if len(text) > limit else shown
 

@@ -2,10 +2,10 @@
 
 Rules:
 
-1. The order is: bounds, the configured identity, the path, the end entity's profile, the identity in the certificate. Each
-   step must pass; there is no option that leaves one out.
-2. The first certificate is the end entity. The others are only suggestions: unreadable or unrelated ones are ignored, as
-   RFC 4945 3.3.10 asks, and they never become trusted by being sent.
+1. The order is: bounds, the configured identity, the path, the end entity's profile, the identity in the
+   certificate. Each step must pass; there is no option that leaves one out.
+2. The first certificate is the end entity. The others are only suggestions: unreadable or unrelated ones are
+   ignored, as RFC 4945 3.3.10 asks, and they never become trusted by being sent.
 3. No state between calls, no fetching, no clock of its own.
 """
 
@@ -48,7 +48,8 @@ class CertificateVerifier:
         self._policy = policy or KeyPolicy()
 
     def verify(self, certificates: Sequence[bytes], identity: Identification, /) -> VerifiedPeer:
-        """Judge DER certificates, end entity first, for the ID payload the peer sent. Raises AuthError, nothing else."""
+        """Judge DER certificates, end entity first, for the ID payload the peer sent. Raises AuthError,
+        nothing else."""
         _check_bounds(certificates)
         self._expected.check(identity)
         end_entity = read(certificates[0])
@@ -88,7 +89,8 @@ def _check_bounds(certificates: Sequence[bytes]) -> None:
 
 
 def _readable(certificates: Sequence[bytes]) -> list[Certificate]:
-    """The suggested certificates that can be read; an unreadable one is no reason to refuse the peer (RFC 4945 3.3.10.2)."""
+    """The suggested certificates that can be read; an unreadable one is no reason to refuse the peer (RFC
+    4945 3.3.10.2)."""
     found: list[Certificate] = []
     for octets in dict.fromkeys(certificates):
         try:

@@ -1,8 +1,9 @@
 """NIST PKITS (Public Key Interoperability Test Suite, version 1.0.1) as data.
 
 Files: package `cryptography_vectors`, x509/PKITS_data/certs. Every path runs from the trust anchor
-TrustAnchorRootCertificate.crt; `Case.path` names the intermediates from the anchor downwards. A verdict is `None` where the
-path is valid, otherwise the failure that must be reported. What is left out is listed in `EXCLUDED`, with the reason.
+TrustAnchorRootCertificate.crt; `Case.path` names the intermediates from the anchor downwards. A verdict is
+`None` where the path is valid, otherwise the failure that must be reported. What is left out is listed in
+`EXCLUDED`, with the reason.
 """
 
 from dataclasses import dataclass
@@ -58,8 +59,8 @@ CASES: tuple[Case, ...] = (
     _case("4.1.1", "ValidCertificatePathTest1EE", "GoodCACert"),
     _case("4.1.2", "InvalidCASignatureTest2EE", "BadSignedCACert", F.BAD_CERTIFICATE_SIGNATURE),
     _case("4.1.3", "InvalidEESignatureTest3EE", "GoodCACert", F.BAD_CERTIFICATE_SIGNATURE),
-    # PKITS calls 4.1.4 and 4.1.5 valid. DSA is no algorithm of this project (`NOT_SUPPORTED`): refused. The library cannot read
-    # keys of 4.1.5, which inherit DSA parameters.
+    # PKITS calls 4.1.4 and 4.1.5 valid. DSA is no algorithm of this project (`NOT_SUPPORTED`): refused. The
+    # library cannot read keys of 4.1.5, which inherit DSA parameters.
     _case("4.1.4", "ValidDSASignaturesTest4EE", "DSACACert", F.WEAK_KEY),
     _case(
         "4.1.5",
