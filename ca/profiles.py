@@ -4,7 +4,7 @@
    intermediate also has AKI.
 2. End entity: basicConstraints CA:FALSE critical, keyUsage digitalSignature critical, SKI, AKI,
    subjectAltName (critical only beside an empty subject, RFC 5280 section 4.2.1.6). No extended key usage:
-   IKE peers disagree about it, and its absence is always accepted (RFC 4945 section 5.1.3.12).
+   RFC 4945 section 5.1.3.12 says a CA for IKE should not include it.
 3. Serial numbers are 159 random bits, signatures SHA-256 or better.
 """
 
