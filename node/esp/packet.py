@@ -1,0 +1,94 @@
+"""The octets of an ESP packet in tunnel mode (RFC 4303 2).
+
+    SPI (4) | sequence number (4) | IV | ciphertext of (inner packet | padding | pad length | next header) |
+    ICV
+
+Rules:
+
+1. Padding is 1, 2, 3, ... and the least that aligns; a receiver refuses any other content (RFC 4303 2.4).
+2. Nothing of the plaintext is looked at before the ICV has passed.
+3. No keys, counters or policy here.
+"""
+
+import struct
+from typing import Final
+
+from node.errors import DropReason, LocalMisuse
+from node.ports import Sealer
+
+#: SPI and sequence number: the octets before the IV, and the AAD of an SA without ESN.
+HEADER: Final = struct.Struct("!II")
+HEADER_SIZE: Final = 8
+
+#: AAD of an SA with ESN: SPI and the 64-bit sequence number (RFC 4106 5, RFC 7634 2.1).
+ESN_AAD: Final = struct.Struct("!IQ")
+
+#: Pad length and next header.
+TRAILER_SIZE: Final = 2
+
+#: The ciphertext ends on a 4-octet boundary whatever the cipher (RFC 4303 2.4).
+ALIGNMENT: Final = 4
+
+#: No transform here has a larger block.
+MAX_BLOCK: Final = 16
+
+#: Next header values (RFC 4303 2.6).
+NEXT_HEADER_IPV4: Final = 4
+NEXT_HEADER_IPV6: Final = 41
+NEXT_HEADER_NONE: Final = 59
+
+#: SPIs 1 to 255 are reserved and 0 is never sent on the wire (RFC 4303 2.1).
+MIN_SPI: Final = 256
+
+#: The padding of every possible pad length.
+_PADDING: Final = tuple(bytes(range(1, n + 1)) for n in range(256))
+
+
+def alignment(block: int) -> int:
+    """Octets that padded plaintext is a multiple of. Raises LocalMisuse for a block that is no power of two
+    up to 16.
+    """
+    if block not in (1, 2, 4, 8, MAX_BLOCK):
+        raise LocalMisuse(f"cipher block of {block} octets")
+    return max(ALIGNMENT, block)
+
+
+def trailers(next_header: int) -> tuple[bytes, ...]:
+    """The trailers for pad lengths 0 to 15: padding, pad length, next header."""
+    return tuple(_PADDING[n] + bytes((n, next_header)) for n in range(MAX_BLOCK))
+
+
+def trailer(plain_len: int, align: int, next_header: int) -> bytes:
+    """The shortest trailer that aligns `plain_len` octets to `align` (a power of two)."""
+    padding = -(plain_len + TRAILER_SIZE) & (align - 1)
+    return _PADDING[padding] + bytes((padding, next_header))
+
+
+def min_size(sealer: Sealer) -> int:
+    """Octets of the shortest packet that can be an ESP packet of this SA."""
+    return HEADER_SIZE + sealer.iv_size + alignment(sealer.block) + sealer.icv_size
+
+
+def overhead(sealer: Sealer, plain_len: int) -> int:
+    """Octets that encapsulating `plain_len` octets adds, without outer IP and UDP headers."""
+    padded = plain_len + len(trailer(plain_len, alignment(sealer.block), NEXT_HEADER_NONE))
+    return HEADER_SIZE + sealer.sealed_len(padded) - plain_len
+
+
+def unpad(plain: bytes) -> tuple[int, int] | DropReason:
+    """Next header and octets of the payload in authenticated plaintext, or why it is refused.
+
+    A dummy packet (next header 59) need not be well-formed (RFC 4303 2.6), so it is recognised first.
+    """
+    size = len(plain)
+    if size < TRAILER_SIZE:
+        return DropReason.ESP_BAD_PADDING
+    padding, next_header = plain[-2], plain[-1]
+    if next_header == NEXT_HEADER_NONE:
+        return DropReason.ESP_DUMMY
+    end = size - TRAILER_SIZE - padding
+    if end < 0 or (padding and plain[end:-TRAILER_SIZE] != _PADDING[padding]):
+        return DropReason.ESP_BAD_PADDING
+    if next_header not in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6):
+        return DropReason.ESP_BAD_NEXT_HEADER
+    return next_header, end

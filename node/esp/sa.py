@@ -1,0 +1,115 @@
+"""One direction of one Child SA: the state that a packet touches, and nothing else.
+
+Keys enter the Sealer when the SA is made and are not kept here. Counters only grow.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from node.errors import DropReason
+from node.esp.packet import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, alignment, min_size, trailers
+from node.esp.replay import ReplayWindow
+from node.esp.selectors import Selectors
+from node.model.message import Path
+from node.ports import Sealer
+
+#: The last sequence number that may be sent: the counter never wraps (RFC 4303 3.3.3).
+SEQUENCE_LIMIT: Final = (1 << 32) - 1
+ESN_LIMIT: Final = (1 << 64) - 1
+
+#: A rekey is asked for when an eighth of the sequence numbers is left, so that it ends before they do.
+REKEY_MARGIN: Final = 8
+
+_TRAILERS4: Final = trailers(NEXT_HEADER_IPV4)
+_TRAILERS6: Final = trailers(NEXT_HEADER_IPV6)
+
+
+class InboundSa:
+    """What decapsulation needs of an SA. `spi` is ours, 4 octets."""
+
+    __slots__ = (
+        "accepted_addresses",
+        "dropped",
+        "esn",
+        "icv_size",
+        "mask",
+        "min_size",
+        "octets",
+        "open",
+        "packets",
+        "selectors",
+        "spi",
+        "window",
+    )
+
+    def __init__(self, spi: bytes, sealer: Sealer, window: int, selectors: Selectors, esn: bool) -> None:
+        self.spi = spi
+        self.open: Callable[[bytes, bytes], bytes] = sealer.open
+        self.window = ReplayWindow(window)
+        self.selectors = selectors
+        self.esn = esn
+        #: Bits that must be zero in the length of everything but the smallest parts of a packet.
+        self.mask = alignment(sealer.block) - 1
+        self.min_size = min_size(sealer)
+        #: The addresses of the last packet whose addresses alone made it match: most packets repeat them.
+        self.accepted_addresses = b""
+        self.packets = 0
+        self.octets = 0
+        self.dropped: dict[DropReason, int] | None = None
+
+
+class OutboundSa:
+    """What encapsulation needs of an SA. `spi` is the peer's, 4 octets; `serial` grows with every SA
+    installed.
+
+    `sequence` is the last number that was sent. `alarm` is the next number at which the slow path must
+    look: first to ask for a rekey, then to stop.
+    """
+
+    __slots__ = (
+        "alarm",
+        "dropped",
+        "esn",
+        "limit",
+        "mask",
+        "octets",
+        "path",
+        "rekey_wanted",
+        "seal",
+        "selectors",
+        "sequence",
+        "serial",
+        "spi",
+        "spi_number",
+        "stopped",
+        "trailers4",
+        "trailers6",
+    )
+
+    def __init__(
+        self, spi: bytes, sealer: Sealer, path: Path, selectors: Selectors, esn: bool, serial: int, limit: int
+    ) -> None:
+        self.spi = spi
+        self.spi_number = int.from_bytes(spi)
+        self.seal: Callable[[bytes, bytes], bytes] = sealer.seal
+        self.path = path
+        self.selectors = selectors
+        self.esn = esn
+        self.serial = serial
+        self.limit = limit
+        self.alarm = limit - limit // REKEY_MARGIN
+        self.mask = alignment(sealer.block) - 1
+        self.trailers4 = _TRAILERS4
+        self.trailers6 = _TRAILERS6
+        self.sequence = 0
+        self.octets = 0
+        self.rekey_wanted = False
+        self.stopped = False
+        self.dropped: dict[DropReason, int] | None = None
+
+
+def count(sa: InboundSa | OutboundSa, reason: DropReason) -> None:
+    """Count a refusal with the SA."""
+    if sa.dropped is None:
+        sa.dropped = {}
+    sa.dropped[reason] = sa.dropped.get(reason, 0) + 1

@@ -1,0 +1,229 @@
+"""The SAD: every Child SA, found by SPI inbound and by the inner packet's selectors outbound (RFC 4301 4.4).
+
+Rules:
+
+1. A Child SA is known by its inbound SPI; both directions are added one by one and removed together.
+2. No SA, no plaintext: what is not found here is refused by the tunnel.
+3. A sequence number is never used twice. Near the end a rekey is asked for once, at the end the SA stops,
+   for good.
+
+No sockets, no clock, no octets of packets here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from node.crypto.aead import sealer
+from node.errors import DropReason, LocalMisuse
+from node.esp.packet import MIN_SPI
+from node.esp.sa import ESN_LIMIT, SEQUENCE_LIMIT, InboundSa, OutboundSa, count
+from node.esp.selectors import Selectors
+from node.esp.spd import Spd
+from node.model.child import ESP_SPI_SIZE, ChildSa, DirectionKeys
+from node.model.message import Path
+from node.model.proposal import AEAD_IDS, Suite
+from node.model.registry import EsnId, ProtocolId
+from node.model.selectors import TrafficSelector
+from node.ports import Entropy, Sealer
+
+_REPLAYED: Final = (DropReason.ESP_REPLAYED, DropReason.ESP_STALE)
+
+
+class RekeyNeeded(NamedTuple):
+    """An outbound SA comes to the end of its sequence numbers; `exhausted` says that it has stopped
+    sending.
+    """
+
+    inbound_spi: bytes
+    outbound_spi: bytes
+    exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SaStatus:
+    """A Child SA as a user sees it. SPIs are hexadecimal (empty where that direction is not installed).
+
+    Octets are those of inner packets. `replayed` counts packets refused as seen before or left of the
+    window; `dropped` counts every refusal by reason, these included.
+    """
+
+    inbound_spi: str
+    outbound_spi: str
+    ike_spi: str
+    suite: str
+    local: tuple[str, ...]
+    peer: tuple[str, ...]
+    path: str
+    replay_window: int
+    inbound_packets: int
+    inbound_octets: int
+    outbound_packets: int
+    outbound_octets: int
+    replayed: int
+    dropped: Mapping[str, int]
+    rekey_wanted: bool
+
+
+class _Entry:
+    """A Child SA without its keys."""
+
+    __slots__ = ("ike_spi", "inbound", "local", "outbound", "path", "peer", "replay_window", "suite")
+
+    def __init__(self, child: ChildSa) -> None:
+        self.ike_spi = child.ike_spi
+        self.suite: Suite = child.suite
+        self.local: tuple[TrafficSelector, ...] = child.local
+        self.peer: tuple[TrafficSelector, ...] = child.peer
+        self.path: Path = child.path
+        self.replay_window = child.replay_window
+        self.inbound: InboundSa | None = None
+        self.outbound: OutboundSa | None = None
+
+
+class Sad:
+    """All Child SAs of a node. `max_packets` bounds what one SA may send, at most its sequence number space.
+
+    Adding raises LocalMisuse for an SPI that is in use, reserved or not 4 octets, for an SA that is no ESP
+    SA or has no selectors, and for what the crypto layer cannot do; nothing is changed then.
+    """
+
+    __slots__ = ("_by_spi", "_entries", "_entropy", "_max_packets", "_notices", "_serial", "dropped", "spd")
+
+    def __init__(self, entropy: Entropy, max_packets: int = ESN_LIMIT) -> None:
+        if max_packets < 1:
+            raise LocalMisuse(f"an SA must be allowed at least one packet, not {max_packets}")
+        self._entropy = entropy
+        self._max_packets = max_packets
+        self._entries: dict[bytes, _Entry] = {}
+        self._by_spi: dict[int, InboundSa] = {}
+        self._notices: list[RekeyNeeded] = []
+        self._serial = 0
+        #: Refusals by reason, over all SAs that are and were, and of packets that belong to none.
+        self.dropped: dict[DropReason, int] = {}
+        self.spd = Spd()
+
+    def add_inbound(self, child: ChildSa) -> None:
+        """Accept packets that carry `child.inbound_spi` from now on."""
+        entry = self._entry(child)
+        if entry.inbound is not None:
+            raise LocalMisuse(f"inbound SPI {child.inbound_spi.hex()} is in use")
+        opener = self._sealer(child, child.inbound)
+        selectors = Selectors(child.local, child.peer)
+        entry.inbound = InboundSa(child.inbound_spi, opener, child.replay_window, selectors, _esn(child))
+        self._entries[child.inbound_spi] = entry
+        self._by_spi[int.from_bytes(child.inbound_spi)] = entry.inbound
+
+    def add_outbound(self, child: ChildSa) -> None:
+        """Send inner packets that match `child` through it from now on, rather than through older SAs."""
+        entry = self._entry(child)
+        if entry.outbound is not None:
+            raise LocalMisuse(f"the outbound SA of inbound SPI {child.inbound_spi.hex()} is installed")
+        esn = _esn(child)
+        limit = min(ESN_LIMIT if esn else SEQUENCE_LIMIT, self._max_packets)
+        selectors = entry.inbound.selectors if entry.inbound else Selectors(child.local, child.peer)
+        protection = self._sealer(child, child.outbound)
+        self._serial += 1
+        entry.outbound = OutboundSa(
+            child.outbound_spi, protection, child.path, selectors, esn, self._serial, limit
+        )
+        self._entries[child.inbound_spi] = entry
+        self.spd.add(entry.outbound)
+
+    def update(self, inbound_spi: bytes, path: Path) -> bool:
+        """Send the SA's packets on another path from now on. False where there is no such SA."""
+        entry = self._entries.get(inbound_spi)
+        if entry is None:
+            return False
+        entry.path = path
+        if entry.outbound is not None:
+            entry.outbound.path = path
+        return True
+
+    def remove(self, inbound_spi: bytes) -> SaStatus | None:
+        """Forget both directions. The last status with its final counters, None where there is no such SA."""
+        entry = self._entries.pop(inbound_spi, None)
+        if entry is None:
+            return None
+        self._by_spi.pop(int.from_bytes(inbound_spi), None)
+        if entry.outbound is not None:
+            self.spd.remove(entry.outbound)
+        return _status(inbound_spi, entry)
+
+    def query(self) -> tuple[SaStatus, ...]:
+        """Every Child SA, in the order they were added."""
+        return tuple(_status(spi, entry) for spi, entry in self._entries.items())
+
+    def notices(self) -> tuple[RekeyNeeded, ...]:
+        """What happened since the last call; each SA reports at most twice in its life (rekey wanted,
+        exhausted).
+        """
+        found = tuple(self._notices)
+        self._notices.clear()
+        return found
+
+    def inbound(self, spi: int) -> InboundSa | None:
+        """The SA of an inbound SPI."""
+        return self._by_spi.get(spi)
+
+    def count(self, reason: DropReason, sa: InboundSa | OutboundSa | None = None) -> None:
+        """Count a refusal, with its SA where it has one."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        if sa is not None:
+            count(sa, reason)
+
+    def near_limit(self, sa: OutboundSa) -> bool:
+        """Called when `sa` reached its alarm: report once that a rekey is needed; True where it must not
+        send.
+        """
+        exhausted = sa.sequence >= sa.limit
+        if not sa.rekey_wanted or (exhausted and not sa.stopped):
+            self._notices.append(RekeyNeeded(self._inbound_spi(sa), sa.spi, exhausted))
+        sa.rekey_wanted, sa.stopped = True, exhausted
+        sa.alarm = sa.limit
+        return exhausted
+
+    def _inbound_spi(self, sa: OutboundSa) -> bytes:
+        return next((spi for spi, entry in self._entries.items() if entry.outbound is sa), b"")
+
+    def _entry(self, child: ChildSa) -> _Entry:
+        for spi in (child.inbound_spi, child.outbound_spi):
+            if len(spi) != ESP_SPI_SIZE or int.from_bytes(spi) < MIN_SPI:
+                raise LocalMisuse(f"{spi.hex() or 'an empty string'} is no ESP SPI")
+        if child.suite.protocol != ProtocolId.ESP:
+            raise LocalMisuse(f"a Child SA of protocol {child.suite.protocol}")
+        return self._entries.get(child.inbound_spi) or _Entry(child)
+
+    def _sealer(self, child: ChildSa, keys: DirectionKeys) -> Sealer:
+        if _esn(child) and child.suite.encr.id not in AEAD_IDS:
+            raise LocalMisuse("extended sequence numbers need an AEAD transform here")
+        return sealer(child.suite.encr, child.suite.integ, keys, self._entropy)
+
+
+def _esn(child: ChildSa) -> bool:
+    return child.suite.esn == EsnId.ESN
+
+
+def _status(inbound_spi: bytes, entry: _Entry) -> SaStatus:
+    inbound, outbound = entry.inbound, entry.outbound
+    dropped: dict[str, int] = {}
+    for direction in (inbound, outbound):
+        for reason, number in ((direction and direction.dropped) or {}).items():
+            dropped[str(reason)] = dropped.get(str(reason), 0) + number
+    return SaStatus(
+        inbound_spi=inbound_spi.hex() if inbound else "",
+        outbound_spi=outbound.spi.hex() if outbound else "",
+        ike_spi=entry.ike_spi.hex(),
+        suite=str(entry.suite),
+        local=tuple(str(s) for s in entry.local),
+        peer=tuple(str(s) for s in entry.peer),
+        path=str(entry.path),
+        replay_window=entry.replay_window,
+        inbound_packets=inbound.packets if inbound else 0,
+        inbound_octets=inbound.octets if inbound else 0,
+        outbound_packets=outbound.sequence if outbound else 0,
+        outbound_octets=outbound.octets if outbound else 0,
+        replayed=sum(dropped.get(str(reason), 0) for reason in _REPLAYED),
+        dropped=dropped,
+        rekey_wanted=bool(outbound and outbound.rekey_wanted),
+    )

@@ -1,0 +1,166 @@
+"""Encapsulation and decapsulation: the data path, one packet at a time.
+
+Rules:
+
+1. Inbound, in this order: SPI and sequence number, SAD, replay check, open, replay mark, padding and next
+   header, selectors of the inner packet, deliver. Nothing moves before the ICV has passed.
+2. Fail closed: whatever does not match an SA is refused, in both directions. Nothing a peer sends raises.
+3. Every refusal has its reason and is counted, with its SA where it has one.
+
+The state is in the SAD; the calls are independent of each other, so that a batch may call them in a row.
+"""
+
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from node.errors import DecodeError, DropReason, IntegrityError
+from node.esp.inner import MAX_PACKET, Flow, addresses, flow, total_length
+from node.esp.packet import ESN_AAD, HEADER, HEADER_SIZE, NEXT_HEADER_IPV4, unpad
+from node.esp.sa import InboundSa, OutboundSa
+from node.esp.sad import Sad
+from node.model.message import Path
+
+
+class Outgoing(NamedTuple):
+    """An ESP packet to send on `path`. `spi` is the peer's, 4 octets; `sequence` has 64 bits where ESN is on.
+
+    A named tuple, as are the other results: one is made per packet, and a frozen dataclass costs three
+    times as much.
+    """
+
+    datagram: bytes
+    path: Path
+    spi: bytes
+    sequence: int
+
+
+class Incoming(NamedTuple):
+    """An inner packet to deliver. `spi` is ours, 4 octets."""
+
+    packet: bytes
+    spi: bytes
+    sequence: int
+
+
+class Refused(NamedTuple):
+    """A packet was discarded; `detail` holds numbers and addresses, never octets of the packet as they
+    came.
+    """
+
+    reason: DropReason
+    detail: str
+
+
+class Tunnel:
+    """The data path over the SAs of `sad`."""
+
+    __slots__ = ("_candidates", "_inbound", "_sad")
+
+    def __init__(self, sad: Sad) -> None:
+        self._sad = sad
+        self._inbound = sad.inbound
+        self._candidates = sad.spd.candidates
+
+    def encapsulate(self, packet: bytes) -> Outgoing | Refused:
+        """Protect an inner IP packet with the newest SA whose selectors cover it."""
+        size = len(packet)
+        try:
+            if size > MAX_PACKET or total_length(packet) != size:
+                return self._unfit(packet)
+            sa = self._select(packet)
+        except DecodeError as error:
+            return self._refuse(error.reason, str(error))
+        if sa is None:
+            return self._refuse(DropReason.NO_SA, _describe(packet))
+        if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
+            return self._refuse(DropReason.ESP_SEQUENCE_EXHAUSTED, f"outbound SPI {sa.spi.hex()}", sa)
+        sequence = sa.sequence = sa.sequence + 1
+        header = HEADER.pack(sa.spi_number, sequence & 0xFFFFFFFF)
+        aad = ESN_AAD.pack(sa.spi_number, sequence) if sa.esn else header
+        trailers = sa.trailers4 if packet[0] >> 4 == 4 else sa.trailers6
+        blob = sa.seal(aad, packet + trailers[-(size + 2) & sa.mask])
+        sa.octets += size
+        return Outgoing(header + blob, sa.path, sa.spi, sequence)
+
+    def decapsulate(self, datagram: bytes) -> Incoming | Refused:
+        """Verify and decrypt an ESP packet, without IP and UDP headers, and check the inner packet."""
+        size = len(datagram)
+        if size < HEADER_SIZE:
+            return self._refuse(DropReason.ESP_TRUNCATED, f"{size} octets")
+        spi, sequence = HEADER.unpack_from(datagram)
+        sa = self._inbound(spi)
+        if sa is None:
+            return self._refuse(DropReason.ESP_UNKNOWN_SPI, f"SPI {spi:08x}")
+        if size < sa.min_size or (size - sa.min_size) & sa.mask:
+            return self._refuse(DropReason.ESP_TRUNCATED, f"SPI {spi:08x}: {size} octets", sa)
+        aad = datagram[:HEADER_SIZE]
+        if sa.esn:
+            sequence = sa.window.extend(sequence)
+        reason = sa.window.check(sequence)
+        if reason is not None:
+            return self._refuse(reason, f"SPI {spi:08x}: sequence number {sequence}", sa)
+        if sa.esn:
+            aad = ESN_AAD.pack(spi, sequence)
+        try:
+            plain = sa.open(aad, datagram[HEADER_SIZE:])
+        except IntegrityError:
+            return self._refuse(DropReason.ESP_BAD_ICV, f"SPI {spi:08x}: sequence number {sequence}", sa)
+        sa.window.mark(sequence)
+        return self._deliver(sa, sequence, plain)
+
+    def _select(self, packet: bytes) -> OutboundSa | None:
+        found: Flow | None = None
+        for sa in self._candidates(addresses(packet)):
+            if sa.selectors.addresses_only:
+                return sa
+            found = found or flow(packet)
+            if sa.selectors.covers_outbound(found):
+                return sa
+        return None
+
+    def _deliver(self, sa: InboundSa, sequence: int, plain: bytes) -> Incoming | Refused:
+        unpadded = unpad(plain)
+        if isinstance(unpadded, DropReason):
+            return self._refuse(unpadded, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
+        next_header, end = unpadded
+        packet = plain[:end]
+        try:
+            length = total_length(packet)
+            if (packet[0] >> 4 == 4) != (next_header == NEXT_HEADER_IPV4):
+                detail = f"SPI {sa.spi.hex()}: next header {next_header} holds IP version {packet[0] >> 4}"
+                return self._refuse(DropReason.INNER_MALFORMED, detail, sa)
+            if addresses(packet) != sa.accepted_addresses and not _admits(sa, packet):
+                detail = f"SPI {sa.spi.hex()}: {_describe(packet)}"
+                return self._refuse(DropReason.INNER_SELECTOR_MISMATCH, detail, sa)
+        except DecodeError as error:
+            return self._refuse(error.reason, f"SPI {sa.spi.hex()}: {error}", sa)
+        if length < end:
+            packet = packet[:length]
+        sa.packets += 1
+        sa.octets += length
+        return Incoming(packet, sa.spi, sequence)
+
+    def _unfit(self, packet: bytes) -> Refused:
+        if len(packet) > MAX_PACKET:
+            return self._refuse(DropReason.OVERSIZED, f"inner packet of {len(packet)} octets")
+        detail = f"{len(packet)} octets, but its header says {total_length(packet)}"
+        return self._refuse(DropReason.INNER_MALFORMED, detail)
+
+    def _refuse(self, reason: DropReason, detail: str, sa: InboundSa | OutboundSa | None = None) -> Refused:
+        self._sad.count(reason, sa)
+        return Refused(reason, detail)
+
+
+def _admits(sa: InboundSa, packet: bytes) -> bool:
+    """Whether the SA's selectors cover the packet; remembers its addresses where they alone decide."""
+    if not sa.selectors.covers_inbound(flow(packet)):
+        return False
+    if sa.selectors.addresses_only:
+        sa.accepted_addresses = addresses(packet)
+    return True
+
+
+def _describe(packet: bytes) -> str:
+    pair = addresses(packet)
+    half = len(pair) // 2
+    return f"inner packet from {ip_address(pair[:half])} to {ip_address(pair[half:])}"
