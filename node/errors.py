@@ -36,6 +36,7 @@ class DropReason(StrEnum):
     SA_LIMIT = "sa_limit"
     RATE_LIMITED = "rate_limited"
     NOT_PROTECTED = "not_protected"
+    INCOMPATIBLE = "incompatible"
     BAD_ICV = "bad_icv"
     # after it
     STALE_MESSAGE_ID = "stale_message_id"
@@ -65,12 +66,23 @@ class IkeError(Exception):
 class DecodeError(IkeError):
     """Octets that are not a message of the profile.
 
-    `reason` is the drop reason, `path` names the element (`sa/proposals[1]/transforms[0]`), `offset` is in octets from the
-    start of the element that was read, or None where the library does not tell.
+    `reason` is the drop reason, `path` names the element (`sa/proposals[1]/transforms[0]`), `offset` is in
+    octets from the start of the element that was read, or None where the library does not tell.
+    `authenticated` is True where the octets had passed the integrity check: then the peer itself is to blame,
+    and may be told.
     """
 
-    def __init__(self, reason: DropReason, path: str, detail: str = "", offset: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: DropReason,
+        path: str,
+        detail: str = "",
+        offset: int | None = None,
+        *,
+        authenticated: bool = False,
+    ) -> None:
         self.reason, self.path, self.detail, self.offset = reason, path, detail, offset
+        self.authenticated = authenticated
         place = path if offset is None else f"{path} at octet {offset}"
         super().__init__(f"{reason} in {place}" + (f": {detail}" if detail else ""))
 
@@ -115,7 +127,10 @@ class PeerIncompatible(IkeError):
 
 
 class AuthFailure(StrEnum):
-    """Why a peer was not authenticated. The peer is only told AUTHENTICATION_FAILED; logs and tests see this."""
+    """Why a peer was not authenticated.
+
+    The peer is only told AUTHENTICATION_FAILED; logs and tests see this.
+    """
 
     NO_CERTIFICATE = "no_certificate"
     MALFORMED_CERTIFICATE = "malformed_certificate"
@@ -139,8 +154,10 @@ class AuthFailure(StrEnum):
 
 
 class AuthError(IkeError):
-    """The peer is not who it says, or cannot show it; `failure` is the stable reason, the text says what was looked
-    for and what was found."""
+    """The peer is not who it says, or cannot show it.
+
+    `failure` is the stable reason; the text says what was looked for and what was found.
+    """
 
     def __init__(self, failure: AuthFailure, detail: str) -> None:
         self.failure = failure

@@ -1,7 +1,7 @@
 """The ports of the engine: what it needs from outside, as Protocols.
 
-The engine calls only these. The daemon chooses the implementations from the configuration; nothing is ever chosen by
-looking at octets.
+The engine calls only these. The daemon chooses the implementations from the configuration; nothing is ever
+chosen by looking at octets.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ class Entropy(Protocol):
 
 
 class Sealer(Protocol):
-    """Protection in one direction of one SA, AEAD-shaped; CBC with HMAC is wrapped into it (encrypt, then MAC).
+    """Protection in one direction of one SA, AEAD-shaped; CBC with HMAC is wrapped into it.
 
-    A blob is IV | ciphertext | ICV with `iv_size` and `icv_size` octets at its ends. Plaintext must be a multiple of
-    `block` octets (1 for AEAD transforms). It owns its IV: never seal twice for a resend.
+    A blob is IV | ciphertext | ICV with `iv_size` and `icv_size` octets at its ends. Plaintext must be a
+    multiple of `block` octets (1 for AEAD transforms). It owns its IV: never seal twice for a resend.
     """
 
     block: int
@@ -37,7 +37,10 @@ class Sealer(Protocol):
         ...
 
     def seal(self, aad: bytes, plain: bytes, /) -> bytes:
-        """Return IV | ciphertext | ICV. Raises LocalMisuse where the plaintext is not aligned or the IVs are used up."""
+        """Return IV | ciphertext | ICV.
+
+        Raises LocalMisuse where the plaintext is not aligned or the IVs are used up.
+        """
         ...
 
     def open(self, aad: bytes, blob: bytes, /) -> bytes:
@@ -48,12 +51,15 @@ class Sealer(Protocol):
 class Codec(Protocol):
     """One wire profile: octets and protection framing. Keys, order and meaning stay outside.
 
-    Reading raises DecodeError and nothing else, `open` also IntegrityError. `sealer`/`opener` is None in the cleartext
-    exchange only.
+    Reading raises DecodeError and nothing else, `open` also IntegrityError. `sealer`/`opener` is None in the
+    cleartext exchange only.
     """
 
     def peek(self, datagram: bytes, /) -> Envelope:
-        """Read the header, unauthenticated: enough to route. Refuses what exceeds the profile's size caps first."""
+        """Read the header, unauthenticated: enough to route.
+
+        Refuses what exceeds the profile's size caps first.
+        """
         ...
 
     def read(self, envelope: Envelope, /) -> Message:
@@ -69,7 +75,7 @@ class Codec(Protocol):
         ...
 
     def seal(self, header: Header, payloads: Sequence[Payload], sealer: Sealer | None, mtu: int, /) -> Sealed:
-        """Encode, and protect where a sealer is given. `mtu` is the largest datagram in octets, 0 for no limit.
+        """Encode, and protect where a sealer is given. `mtu` is the largest datagram in octets, 0: no limit.
 
         Raises LocalMisuse where the profile cannot represent the message in one datagram (or its fragments).
         """
@@ -84,7 +90,10 @@ class Signer(Protocol):
     """Our long-term private key. It may live in another process; the engine never sees it."""
 
     def sign(self, octets: bytes, peer_hashes: frozenset[HashId], /) -> tuple[AuthMethod, bytes]:
-        """The AUTH method and data over `octets` (RFC 7296 2.15, RFC 7427 3). `peer_hashes` are what the peer accepts."""
+        """The AUTH method and data over `octets` (RFC 7296 2.15, RFC 7427 3).
+
+        `peer_hashes` are what the peer accepts.
+        """
         ...
 
 
@@ -92,7 +101,7 @@ class PeerVerifier(Protocol):
     """Whether a certificate chain is acceptable now and speaks for the identity we expect of the peer."""
 
     def verify(self, certificates: Sequence[bytes], identity: Identification, /) -> VerifiedPeer:
-        """Judge DER certificates, end entity first, against the configured CAs, for the ID payload the peer sent.
+        """Judge DER certificates, end entity first, against the configured CAs, for the ID the peer sent.
 
         Raises AuthError with the reason. Fetches nothing.
         """

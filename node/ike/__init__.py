@@ -1,1 +1,4 @@
-"""The sans-IO engine of IKEv2 (layer 3): no sockets, no clock, no randomness of its own, blind to the wire profile."""
+"""The sans-IO engine of IKEv2 (layer 3).
+
+No sockets, no clock, no randomness of its own, blind to the wire profile.
+"""

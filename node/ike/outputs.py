@@ -1,7 +1,7 @@
 """What the engine asks of the world: one ordered queue of these.
 
-Order carries meaning: a responder installs its inbound SA before it transmits the response, an initiator installs
-inbound before outbound.
+Order carries meaning: a responder installs its inbound SA before it transmits the response, an initiator
+installs inbound before outbound.
 """
 
 from collections.abc import Mapping

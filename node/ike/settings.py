@@ -12,9 +12,9 @@ from node.model.selectors import TrafficSelector
 class Retransmission:
     """When a request without a response is sent again (RFC 7296 2.4), in seconds.
 
-    The n-th repetition waits `timeout * factor ** n`, at most `cap`, times a random factor between 1 - `jitter` and 1 + `jitter`;
-    `tries` counts all sendings. The defaults send 13 times over two minutes: RFC 7296 wants at least a dozen
-    tries over several minutes before giving up.
+    The n-th repetition waits `timeout * factor ** n`, at most `cap`, times a random factor between 1 -
+    `jitter` and 1 + `jitter`; `tries` counts all sendings. The defaults send 13 times over two minutes: RFC
+    7296 wants at least a dozen tries over several minutes before giving up.
     """
 
     timeout: float = 0.5
@@ -42,10 +42,10 @@ class Limits:
 class Settings:
     """The configuration of one endpoint.
 
-    `ike_suites` and `child_suites` are in order of preference. `local_ts` and `peer_ts` are the widest selectors we agree to.
-    `authentication_nonce` adds a fresh nonce of each party to IKE_AUTH and to the signed octets. An inbound ESP SPI
-    never begins with one of `reserved_spi_octets` (the transport tells ESP from IKE by the first octet). `mtu` is
-    the largest datagram in octets, 0 for no limit.
+    `ike_suites` and `child_suites` are in order of preference. `local_ts` and `peer_ts` are the widest
+    selectors we agree to. `authentication_nonce` adds a fresh nonce of each party to IKE_AUTH and to the
+    signed octets. An inbound ESP SPI never begins with one of `reserved_spi_octets` (the transport tells ESP
+    from IKE by the first octet). `mtu` is the largest datagram in octets, 0 for no limit.
     """
 
     local_id_type: IdType

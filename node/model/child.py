@@ -16,7 +16,10 @@ ESP_SPI_SIZE = 4
 
 @dataclass(frozen=True, slots=True)
 class DirectionKeys:
-    """Keys of one direction (RFC 7296 2.17). For AES-GCM and ChaCha20-Poly1305 `encr` ends with the 4-octet salt."""
+    """Keys of one direction (RFC 7296 2.17).
+
+    For AES-GCM and ChaCha20-Poly1305 `encr` ends with the 4-octet salt.
+    """
 
     encr: Secret = field(repr=False)
     integ: Secret = field(repr=False)
@@ -26,9 +29,9 @@ class DirectionKeys:
 class ChildSa:
     """A negotiated Child SA in tunnel mode.
 
-    `inbound_spi` is ours (packets to us carry it), `outbound_spi` the peer's; 4 octets each. `local` and `peer` are the
-    narrowed traffic selectors. `ike_spi` names the IKE SA it belongs to (our own IKE SPI), `path` is where
-    outbound packets go, `replay_window` is in packets.
+    `inbound_spi` is ours (packets to us carry it), `outbound_spi` the peer's; 4 octets each. `local` and
+    `peer` are the narrowed traffic selectors. `ike_spi` names the IKE SA it belongs to (our own IKE SPI),
+    `path` is where outbound packets go, `replay_window` is in packets.
     """
 
     inbound_spi: bytes

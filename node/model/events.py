@@ -1,7 +1,7 @@
 """The names of the events that a node writes to its event stream: stable, documented in docs/events.md.
 
-Tests and the lab assert on these names and their fields, never on prose. Values of fields are JSON scalars or lists of
-them. Text that came from a peer is escaped where it is rendered, never here.
+Tests and the lab assert on these names and their fields, never on prose. Values of fields are JSON scalars or
+lists of them. Text that came from a peer is escaped where it is rendered, never here.
 """
 
 from enum import StrEnum
@@ -38,6 +38,8 @@ class EventName(StrEnum):
     IKE_SA_ESTABLISHED = "ike_sa_established"
     IKE_SA_FAILED = "ike_sa_failed"
     IKE_SA_DELETED = "ike_sa_deleted"
+    CREATE_CHILD_SA_SENT = "create_child_sa_sent"
+    CREATE_CHILD_SA_RECEIVED = "create_child_sa_received"
     INFORMATIONAL_SENT = "informational_sent"
     INFORMATIONAL_RECEIVED = "informational_received"
     NOTIFY_SENT = "notify_sent"

@@ -1,6 +1,7 @@
-"""Identities as people write them: `fqdn:responder`, `dn:CN=MyRootCA`, `rfc822:a@b.c`, `ipv4:192.0.2.1`, `ipv6:2001:db8::1`.
+"""Identities as people write them: `fqdn:responder`, `dn:CN=MyRootCA`, `rfc822:a@b.c`, `ipv4:192.0.2.1`.
 
-Only the text form and its parts live here; DER of distinguished names and comparing with certificates belong to `pki`.
+Only the text form and its parts live here; DER of distinguished names and comparing with certificates belong
+to `pki`.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ def parse_identity(text: str) -> IdentityText:
     """Split `PREFIX:TEXT`. Raises ValueError, naming the known prefixes, where it is not of that form."""
     prefix, colon, rest = text.partition(":")
     if not colon or prefix not in _PREFIXES or not rest:
+        known = ", ".join(_PREFIXES)
         raise ValueError(
-            f"{text!r} is not an identity: write one of {', '.join(_PREFIXES)} before a colon, as fqdn:responder"
+            f"{text!r} is not an identity: write {known} and a colon before it, as fqdn:responder"
         )
     return IdentityText(_PREFIXES[prefix], rest)

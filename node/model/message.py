@@ -2,8 +2,10 @@
 
 Rules:
 
-1. A parsed message travels with its exact octets; signatures and hashes read only octets, never a re-encoding.
-2. The type says the stage: an `Envelope` is not authenticated and enough to route; a `Message` is what was opened.
+1. A parsed message travels with its exact octets; signatures and hashes read only octets, never a
+   re-encoding.
+2. The type says the stage: an `Envelope` is not authenticated and enough to route; a `Message` is what was
+   opened.
 """
 
 from dataclasses import dataclass, field
@@ -81,8 +83,8 @@ class Envelope:
 class Message:
     """Stage 2: the payloads as sent.
 
-    `bodies[i]` are the raw body octets of `payloads[i]` (the MACed ID is computed over them), `octets` the whole
-    message (empty when it was reassembled from fragments), `inner` the plaintext of the protected part.
+    `bodies[i]` are the raw body octets of `payloads[i]` (the MACed ID is computed over them), `octets` the
+    whole message (empty when it was reassembled from fragments), `inner` the plaintext of the protected part.
     """
 
     header: Header
@@ -106,7 +108,10 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What goes out: the datagrams, and the logical message (equals datagrams[0]; empty if it was fragmented)."""
+    """What goes out: the datagrams, and the logical message (equals datagrams[0].
+
+    Empty if it was fragmented).
+    """
 
     datagrams: tuple[bytes, ...]
     octets: bytes

@@ -42,7 +42,10 @@ class KeyExchange:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """IDi or IDr (3.5); `type` is PayloadType.IDI or IDR, `data` the identification octets without the type."""
+    """IDi or IDr (3.5).
+
+    `type` is PayloadType.IDI or IDR, `data` the identification octets without the type.
+    """
 
     type: PayloadType
     id_type: IdType
@@ -86,7 +89,10 @@ class Nonce:
 
 @dataclass(frozen=True, slots=True)
 class AuthNonce:
-    """The authentication nonce of the founding profile: 32 octets, fresh for each IKE_AUTH, always protected."""
+    """The authentication nonce of the founding profile.
+
+    32 octets, fresh for each IKE_AUTH, always protected.
+    """
 
     data: bytes
     type: ClassVar[PayloadType] = PayloadType.AUTH_NONCE
@@ -94,7 +100,10 @@ class AuthNonce:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """N (3.10): the notification, the SA it speaks of (protocol NONE and no SPI: the IKE SA itself) and its data."""
+    """N (3.10): the notification, the SA it speaks of (protocol NONE and no SPI.
+
+    The IKE SA itself) and its data.
+    """
 
     notify_type: NotifyType
     data: bytes = b""

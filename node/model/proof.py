@@ -1,7 +1,7 @@
 """Proof objects: facts that were verified, as values that the next step demands.
 
-`VerifiedPeer` is constructed only in `node.pki`, `AuthVerified` only in `node.ike.transcript`; a test over the source enforces
-it. An established IKE SA cannot be built without both.
+`VerifiedPeer` is constructed only in `node.pki`, `AuthVerified` only in `node.ike.transcript`; a test over
+the source enforces it. An established IKE SA cannot be built without both.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from node.model.payloads import Identification
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPeer:
-    """A certificate chain ends in a configured CA, is acceptable now, and speaks for `identity`, which was expected.
+    """A certificate chain ends in a configured CA, is acceptable now, and speaks for the expected `identity`.
 
-    `public_key` is the end entity's SubjectPublicKeyInfo in DER: the AUTH signature must verify with it. `certificate` is the
-    end entity's DER; `subject` and `issuer` are RFC 4514 strings; `serial` and `fingerprint` (SHA-256) are hexadecimal.
+    `public_key` is the end entity's SubjectPublicKeyInfo in DER: the AUTH signature must verify with it.
+    `certificate` is the end entity's DER; `subject` and `issuer` are RFC 4514 strings; `serial` and
+    `fingerprint` (SHA-256) are hexadecimal.
     """
 
     identity: Identification

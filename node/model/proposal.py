@@ -32,7 +32,8 @@ class Attribute:
 class Transform:
     """One transform. `key_length` is in bits, None where the attribute is absent.
 
-    `others` are attributes without a meaning here; a transform that carries any is never chosen (RFC 7296 3.3.6).
+    `others` are attributes without a meaning here; a transform that carries any is never chosen (RFC 7296
+    3.3.6).
     """
 
     type: TransformType
@@ -105,8 +106,8 @@ def offer(suites: Sequence[Suite], spi: bytes = b"") -> tuple[Proposal, ...]:
 def select(offered: Sequence[Proposal], acceptable: Sequence[Suite]) -> Choice | None:
     """Choose the first of our `acceptable` suites that some offered proposal contains, or None.
 
-    Within one of our suites the peer's order of proposals decides. A proposal that carries a transform type we do not
-    know, or lacks one the suite needs, does not match (RFC 7296 2.7, 3.3.6).
+    Within one of our suites the peer's order of proposals decides. A proposal that carries a transform type
+    we do not know, or lacks one the suite needs, does not match (RFC 7296 2.7, 3.3.6).
     """
     for suite in acceptable:
         for proposal in offered:
@@ -116,7 +117,7 @@ def select(offered: Sequence[Proposal], acceptable: Sequence[Suite]) -> Choice |
 
 
 def accept(answer: Sequence[Proposal], offered: Sequence[Suite]) -> Choice | None:
-    """Check the responder's answer: exactly one proposal, exactly one transform of each type, and one that we offered.
+    """Check the responder's answer: one proposal, one transform of each type, and all of it offered by us.
 
     The number must be that of our proposal (RFC 7296 3.3.1); None where any of it does not hold.
     """

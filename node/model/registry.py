@@ -17,8 +17,8 @@ from typing import Self
 class OpenIntEnum(IntEnum):
     """An integer enumeration that also holds numbers it has no name for.
 
-    `EncrId(4242)` is a value like any other; it prints as `EncrId_4242`. Unknown values are not remembered, so a
-    peer cannot make the table grow.
+    `EncrId(4242)` is a value like any other; it prints as `EncrId_4242`. Unknown values are not remembered,
+    so a peer cannot make the table grow.
     """
 
     @classmethod

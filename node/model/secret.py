@@ -8,8 +8,8 @@ from typing import final
 class Secret:
     """Key material. Its repr is redacted, it does not pickle, and equality takes constant time.
 
-    `reveal()` gives the octets; call it only where they enter a primitive. CPython may keep copies, so wiping is not
-    promised.
+    `reveal()` gives the octets; call it only where they enter a primitive. CPython may keep copies, so wiping
+    is not promised.
     """
 
     __slots__ = ("_octets",)

@@ -17,7 +17,10 @@ ANY_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelector:
-    """One selector. `start` and `end` are of one address family; start <= end holds for what can match at all."""
+    """One selector.
+
+    `start` and `end` are of one address family; start <= end holds for what can match at all.
+    """
 
     start: IPAddress
     end: IPAddress

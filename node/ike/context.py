@@ -1,0 +1,105 @@
+"""What all IKE SAs of one endpoint share: configuration, ports and the output queue."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.crypto import kex
+from node.ike.outputs import Event, Output
+from node.ike.settings import Settings
+from node.model.child import ChildSa
+from node.model.events import EventName
+from node.model.payloads import Identification
+from node.model.registry import KeId, PayloadType
+from node.model.selectors import TrafficSelector, overlap
+from node.ports import Codec, Entropy, PeerVerifier, Signer
+
+
+class KeyPairs:
+    """Makes key pairs for key exchanges: one can be made in advance, none is ever used twice."""
+
+    __slots__ = ("_emit", "_spare")
+
+    def __init__(self, emit: Callable[[Output], None]) -> None:
+        self._emit = emit
+        self._spare: kex.KeyPair | None = None
+
+    def prepare(self, group: KeId) -> None:
+        """Make a key pair now, to be taken later."""
+        self._spare = self._generate(group)
+
+    def take(self, group: KeId) -> kex.KeyPair:
+        """A fresh key pair of this group."""
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and spare.group == group else self._generate(group)
+
+    def _generate(self, group: KeId) -> kex.KeyPair:
+        pair = kex.generate(group)
+        self._emit(Event(EventName.DH_KEY_PAIR_GENERATED, {"group": str(group), "octets": len(pair.public)}))
+        return pair
+
+
+class Children:
+    """All Child SAs of the endpoint by inbound SPI, with the identity of the peer that negotiated each."""
+
+    __slots__ = ("_by_spi",)
+
+    def __init__(self) -> None:
+        self._by_spi: dict[bytes, tuple[ChildSa, Identification]] = {}
+
+    def __contains__(self, spi: bytes) -> bool:
+        return spi in self._by_spi
+
+    def __len__(self) -> int:
+        return len(self._by_spi)
+
+    def add(self, child: ChildSa, owner: Identification) -> None:
+        """Remember an installed Child SA."""
+        self._by_spi[child.inbound_spi] = (child, owner)
+
+    def discard(self, spi: bytes) -> None:
+        """Forget it."""
+        self._by_spi.pop(spi, None)
+
+    def taken_by_another(self, peer: tuple[TrafficSelector, ...], owner: Identification) -> bool:
+        """True where a peer of another identity already holds some of these selectors.
+
+        Otherwise one authenticated peer could draw the traffic of another one to itself.
+        """
+        return any(
+            (other.id_type, other.data) != (owner.id_type, owner.data) and overlap(child.peer, peer)
+            for child, other in self._by_spi.values()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Handed to every IKE SA."""
+
+    settings: Settings
+    codec: Codec
+    signer: Signer
+    verifier: PeerVerifier
+    certificates: tuple[bytes, ...]
+    entropy: Entropy
+    emit: Callable[[Output], None]
+    key_pairs: KeyPairs
+    children: Children
+
+    def local_id(self, kind: PayloadType) -> Identification:
+        """Our identity as an IDi or IDr payload."""
+        return Identification(kind, self.settings.local_id_type, self.settings.local_id)
+
+    def event(self, name: EventName, **fields: object) -> None:
+        """Emit an event."""
+        self.emit(Event(name, fields))
+
+    def child_spi(self) -> bytes:
+        """A random inbound ESP SPI.
+
+        Free, not reserved by RFC 4303 2.1 (1 to 255), not mistaken for IKE on our port.
+        """
+        while True:
+            spi = self.entropy(4)
+            allowed = spi[0] not in self.settings.reserved_spi_octets and int.from_bytes(spi) > 255
+            if allowed and spi not in self.children:
+                return spi

@@ -1,0 +1,285 @@
+"""The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
+
+    inputs     handle_datagram, handle_timeout
+    commands   prepare, initiate, delete, delete_all
+    outputs    poll (one ordered queue), deadline
+    getters    sas, half_open
+
+Call order: after any input or command, `poll` until it returns None, then sleep until `deadline`. Rules:
+
+1. A datagram from nobody we know costs a header, at most. Only an acceptable IKE_SA_INIT makes state, within
+   `Limits`.
+2. No octets make anything but an `IkeError` arise, and every such error ends as a `Dropped` output with its
+   reason.
+3. Time and entropy come from outside.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from node.errors import (
+    DecodeError,
+    DropReason,
+    IkeError,
+    IntegrityError,
+    LocalMisuse,
+    PeerIncompatible,
+    PeerMisbehaved,
+)
+from node.ike import receive
+from node.ike.context import Children, Context, KeyPairs
+from node.ike.echoes import Echoes
+from node.ike.halfopen import HalfOpen
+from node.ike.outputs import Dropped, Output, Transmit
+from node.ike.phases import Established, InitReplied, Phase
+from node.ike.ratelimit import TokenBucket
+from node.ike.refusals import notify_for
+from node.ike.sa import IkeSa
+from node.ike.settings import Settings
+from node.ike.status import SaStatus, status_of
+from node.ike.tasks import informational, init
+from node.ike.timers import Timers
+from node.ike.transcript import Transcript
+from node.ike.window import digest
+from node.model.events import EventName
+from node.model.message import NO_SPI, SPI_SIZE, Envelope, Header, HeaderFlags, Path
+from node.model.payloads import Notify
+from node.model.registry import ExchangeType, NotifyType
+from node.ports import Codec, Entropy, PeerVerifier, Signer
+
+#: Unprotected refusals a second, and at once: enough for honest peers, too few to make a reflector of us.
+REFUSALS_PER_SECOND, REFUSAL_BURST = 20.0, 40
+
+MAJOR_VERSION = 2
+
+
+class Endpoint:
+    """All IKE SAs of one node, in both roles."""
+
+    __slots__ = ("_context", "_echoes", "_half_open", "_outputs", "_refusals", "_sas", "_timers")
+
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        signer: Signer,
+        verifier: PeerVerifier,
+        certificates: tuple[bytes, ...],
+        entropy: Entropy,
+    ) -> None:
+        self._outputs: deque[Output] = deque()
+        emit: Callable[[Output], None] = self._outputs.append
+        self._context = Context(
+            settings, codec, signer, verifier, certificates, entropy, emit, KeyPairs(emit), Children()
+        )
+        self._sas: dict[bytes, IkeSa] = {}
+        self._half_open = HalfOpen(settings.limits)
+        self._echoes = Echoes()
+        self._timers = Timers()
+        self._refusals = TokenBucket(REFUSALS_PER_SECOND, REFUSAL_BURST)
+
+    # -- inputs ----------------------------------------------------------------------------------------------
+
+    def handle_datagram(self, octets: bytes, path: Path, now: float) -> None:
+        """Take a datagram that arrived on `path` at `now` (monotonic seconds).
+
+        Never raises because of its octets.
+        """
+        try:
+            envelope = self._context.codec.peek(octets)
+            self._route(envelope, path, now)
+        except LocalMisuse:
+            raise
+        except IkeError as error:
+            self._drop(error, path)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let time pass: call when `deadline` has come; calling early or late does no harm."""
+        for spi in self._timers.due(now):
+            sa = self._sas[spi]
+            sa.timeout(now)
+            self._settle(sa, now)
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make a key pair for the preferred suite in advance."""
+        self._context.key_pairs.prepare(init.group_of(self._context.settings.ike_suites[0]))
+
+    def initiate(self, path: Path, now: float) -> bytes:
+        """Start an IKE SA with the peer on `path`; returns our SPI."""
+        spi_i = self._new_spi()
+        sa = IkeSa(self._context, path, spi_i, NO_SPI, None)
+        self._sas[spi_i] = sa
+        sa.event(EventName.SPI_ASSIGNED, spi=spi_i.hex())
+        init.initiate(sa, now)
+        self._settle(sa, now)
+        return spi_i
+
+    def delete(self, ike_spi: bytes, now: float) -> None:
+        """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none."""
+        sa = self._sas[ike_spi]
+        if sa.phase is not Phase.DELETING:
+            informational.delete(sa, "deleted by us", now)
+            self._settle(sa, now)
+
+    def delete_all(self, now: float) -> None:
+        """Delete every IKE SA."""
+        for spi in tuple(self._sas):
+            self.delete(spi, now)
+
+    # -- outputs and getters ---------------------------------------------------------------------------------
+
+    def poll(self) -> Output | None:
+        """The next output, in order, or None."""
+        return self._outputs.popleft() if self._outputs else None
+
+    def deadline(self) -> float | None:
+        """When `handle_timeout` wants to be called, in monotonic seconds, or None."""
+        return self._timers.next()
+
+    def sas(self) -> tuple[SaStatus, ...]:
+        """The IKE SAs as they stand."""
+        return tuple(status_of(sa) for sa in self._sas.values())
+
+    @property
+    def half_open(self) -> int:
+        """How many IKE SAs wait for their IKE_AUTH as responder."""
+        return len(self._half_open)
+
+    # -- routing ---------------------------------------------------------------------------------------------
+
+    def _route(self, envelope: Envelope, path: Path, now: float) -> None:
+        header = envelope.header
+        if header.major_version != MAJOR_VERSION:
+            self._refuse_version(header, path, now)
+            raise PeerMisbehaved(DropReason.UNSUPPORTED_VERSION, f"major version {header.major_version}")
+        if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
+            self._receive_init(envelope, path, now)
+            return
+        spi = header.spi_r if header.from_original_initiator else header.spi_i
+        sa = self._sas.get(spi)
+        if sa is None:
+            self._echo(spi, envelope, path, now)
+            return
+        if sa.data is None or not self._belongs(sa, header):
+            raise PeerMisbehaved(DropReason.UNKNOWN_SPI, "the peer's SPI is not that of this IKE SA")
+        try:
+            receive.receive(sa, envelope, path, now)
+        finally:
+            self._settle(sa, now)
+
+    def _belongs(self, sa: IkeSa, header: Header) -> bool:
+        theirs, claimed = (sa.spi_r, header.spi_r) if sa.is_initiator else (sa.spi_i, header.spi_i)
+        return theirs in (claimed, NO_SPI)
+
+    def _echo(self, spi: bytes, envelope: Envelope, path: Path, now: float) -> None:
+        datagrams = None if envelope.header.is_response else self._echoes.answer(spi, envelope.octets, now)
+        if datagrams is None:
+            raise PeerMisbehaved(DropReason.UNKNOWN_SPI, f"no IKE SA with SPI {spi.hex()}")
+        fields = {"peer": f"{path.peer_host}:{path.peer_port}", "message_id": envelope.header.message_id}
+        self._context.event(EventName.RESPONSE_REPEATED, **fields)
+        self._outputs.append(Transmit(datagrams, path))
+
+    # -- IKE_SA_INIT as responder ----------------------------------------------------------------------------
+
+    def _receive_init(self, envelope: Envelope, path: Path, now: float) -> None:
+        header = envelope.header
+        fresh = header.spi_r == NO_SPI and header.message_id == 0 and header.from_original_initiator
+        if not fresh or header.spi_i == NO_SPI:
+            raise PeerMisbehaved(
+                DropReason.BAD_SPI, "an IKE_SA_INIT request with wrong SPIs, flags or message ID"
+            )
+        if header.spi_i in self._sas:
+            raise PeerMisbehaved(DropReason.REFLECTED, "an IKE_SA_INIT request with an SPI of ours")
+        known = self._half_open.made_by(path, digest(envelope.octets))
+        if known is not None:
+            self._repeat_init(self._sas[known], envelope, path)
+            return
+        self._half_open.admit(path)
+        if len(self._sas) >= self._context.settings.limits.ike_sas:
+            raise PeerMisbehaved(DropReason.SA_LIMIT, f"{len(self._sas)} IKE SAs")
+        try:
+            offer = init.judge_request(self._context.codec.read(envelope), self._context.settings)
+        except IkeError as error:
+            self._refuse_init(error, header, path, now)
+            raise
+        self._respond_init(offer, envelope, path, now)
+
+    def _repeat_init(self, sa: IkeSa, envelope: Envelope, path: Path) -> None:
+        stored = sa.window.repeated(0, envelope.octets)
+        if stored is None or sa.phase is not Phase.INIT_REPLIED:
+            raise PeerMisbehaved(DropReason.STALE_MESSAGE_ID, "IKE_SA_INIT once more, after IKE_AUTH")
+        sa.event(EventName.RESPONSE_REPEATED, message_id=0)
+        self._outputs.append(Transmit(stored, path))
+
+    def _respond_init(self, offer: init.Offer, envelope: Envelope, path: Path, now: float) -> None:
+        context = self._context
+        spi_i, spi_r = envelope.header.spi_i, self._new_spi()
+        pair = context.key_pairs.take(init.group_of(offer.suite))
+        nonce_r = context.entropy(init.NONCE_SIZE)
+        transcript = Transcript(envelope.octets, b"", offer.nonce_i, nonce_r)
+        data = InitReplied(offer.suite, transcript, pair, offer.peer_public)
+        sa = IkeSa(context, path, spi_i, spi_r, data)
+        sa.half_open_until = now + context.settings.limits.half_open_lifetime
+        self._sas[spi_r] = sa
+        self._half_open.add(spi_r, path, digest(envelope.octets))
+        sa.received(offer.message)
+        sa.event(EventName.SPI_ASSIGNED, spi=spi_r.hex())
+        init.answer(sa, envelope, offer, pair, nonce_r)
+        self._settle(sa, now)
+
+    def _refuse_init(self, error: IkeError, header: Header, path: Path, now: float) -> None:
+        notify = notify_for(error, protected=False)
+        if notify is not None:
+            self._refuse(notify, header, str(error), path, now)
+
+    def _refuse_version(self, header: Header, path: Path, now: float) -> None:
+        """RFC 7296 2.5: tell a peer of a higher major version which one we speak; never answer an answer."""
+        if header.major_version > MAJOR_VERSION and not header.is_response:
+            self._refuse(
+                Notify(NotifyType.INVALID_MAJOR_VERSION), header, "a higher major version", path, now
+            )
+
+    def _refuse(self, notify: Notify, header: Header, detail: str, path: Path, now: float) -> None:
+        if not self._refusals.take(now):
+            return
+        flags = int(HeaderFlags.RESPONSE)
+        answer = Header(header.spi_i, NO_SPI, header.exchange, header.message_id, flags)
+        sealed = self._context.codec.seal(answer, (notify,), None, self._context.settings.mtu)
+        peer = f"{path.peer_host}:{path.peer_port}"
+        self._context.event(EventName.NOTIFY_SENT, notify=str(notify.notify_type), detail=detail, peer=peer)
+        self._outputs.append(Transmit(sealed.datagrams, path))
+
+    # -- upkeep ----------------------------------------------------------------------------------------------
+
+    def _settle(self, sa: IkeSa, now: float) -> None:
+        """Bring the tables in line with what has become of `sa`."""
+        spi = sa.local_spi
+        if sa.phase is Phase.CLOSED:
+            if self._sas.pop(spi, None) is not None and sa.window.answered is not None:
+                self._echoes.keep(spi, sa.window.answered, now)
+            self._half_open.discard(spi)
+            self._timers.set(spi, None)
+            return
+        if isinstance(sa.data, Established):
+            self._half_open.settle(spi)
+        self._timers.set(spi, sa.deadline())
+
+    def _new_spi(self) -> bytes:
+        while True:
+            spi = self._context.entropy(SPI_SIZE)
+            if spi != NO_SPI and spi not in self._sas:
+                return spi
+
+    def _drop(self, error: IkeError, path: Path) -> None:
+        match error:
+            case DecodeError() | PeerMisbehaved():
+                reason = error.reason
+            case IntegrityError():
+                reason = DropReason.BAD_ICV
+            case PeerIncompatible():
+                reason = DropReason.INCOMPATIBLE
+            case _:
+                reason = DropReason.INVALID_PAYLOADS
+        self._outputs.append(Dropped(reason, path, str(error)))

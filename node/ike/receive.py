@@ -1,0 +1,165 @@
+"""The way of a message through an IKE SA.
+
+    request    direction -> window -> phase -> keys (once) -> integrity -> rules -> handler -> response stored
+    and sent response   direction -> window -> keys -> integrity -> rules -> handler
+
+Rules:
+
+1. Nothing changes before the integrity check passed, except that a half-open SA derives its keys, once.
+2. An authenticated request always gets an answer: the handler's, or the refusal that `refusals` names.
+3. What is raised out of here is to be dropped and counted; it had no effect.
+"""
+
+from node.errors import (
+    AuthError,
+    CriticalPayload,
+    DecodeError,
+    DropReason,
+    IkeError,
+    LocalMisuse,
+    PeerMisbehaved,
+)
+from node.ike import exchanges
+from node.ike.outputs import Dropped, Transmit
+from node.ike.phases import AuthSent, InitReplied, InitSent
+from node.ike.refusals import notify_for
+from node.ike.sa import IkeSa
+from node.ike.tasks import auth, informational, init
+from node.ike.tasks.reply import Reply
+from node.model.events import EventName
+from node.model.message import Envelope, Fragment, Message, Path
+from node.model.payloads import Notify
+from node.model.registry import ExchangeType
+
+
+def receive(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
+    """Take a message that the session table routed to `sa`. Raises IkeError for what is to be dropped."""
+    if envelope.header.from_original_initiator == sa.is_initiator:
+        raise PeerMisbehaved(DropReason.WRONG_DIRECTION, "the I flag is that of our own messages")
+    if envelope.header.is_response:
+        _response(sa, envelope, path, now)
+    else:
+        _request(sa, envelope, path, now)
+
+
+def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
+    header = envelope.header
+    stored = sa.window.repeated(header.message_id, envelope.octets)
+    if stored is not None:
+        sa.event(EventName.RESPONSE_REPEATED, message_id=header.message_id)
+        sa.context.emit(Transmit(stored, path))
+        return
+    rules = exchanges.EXCHANGES.get(header.exchange)
+    if rules is None or sa.phase not in rules.request_phases:
+        raise PeerMisbehaved(DropReason.UNEXPECTED_MESSAGE, f"{header.exchange} request in phase {sa.phase}")
+    if isinstance(sa.data, InitReplied) and sa.data.protection is None:
+        init.derive_for_responder(sa, sa.data)
+    try:
+        message = _open(sa, envelope)
+    except DecodeError as error:
+        if error.authenticated:
+            _refuse(sa, envelope, path, error)
+        raise
+    sa.path = path
+    sa.received(message)
+    _answer(sa, envelope, message, now)
+
+
+def _answer(sa: IkeSa, envelope: Envelope, message: Message, now: float) -> None:
+    try:
+        exchanges.check(message)
+        reply = _handle(sa, message, now)
+    except LocalMisuse:
+        raise
+    except IkeError as error:
+        _refuse(sa, envelope, sa.path, error)
+        if not isinstance(error, AuthError):
+            reason = error.reason if isinstance(error, PeerMisbehaved) else DropReason.INVALID_PAYLOADS
+            sa.context.emit(Dropped(reason, sa.path, str(error)))
+        return
+    sa.respond(envelope, reply.payloads, sa.path)
+    for output in reply.after:
+        sa.context.emit(output)
+    if reply.close is not None:
+        sa.close(reply.close)
+
+
+def _handle(sa: IkeSa, message: Message, now: float) -> Reply:
+    match message.header.exchange:
+        case ExchangeType.IKE_AUTH:
+            return auth.answer(sa, message, now)
+        case ExchangeType.CREATE_CHILD_SA:
+            return informational.decline_child()
+        case _:
+            return informational.answer(sa, message)
+
+
+def _refuse(sa: IkeSa, envelope: Envelope, path: Path, error: IkeError) -> None:
+    """Answer an authenticated request with an error; it ends the SA unless a payload was unsupported."""
+    notify = notify_for(error, protected=True)
+    if notify is None:
+        raise error
+    _tell_refusal(sa, error, notify)
+    sa.respond(envelope, (notify,), path)
+    if envelope.header.exchange == ExchangeType.IKE_AUTH or not isinstance(error, CriticalPayload):
+        sa.close(str(error))
+
+
+def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
+    header = envelope.header
+    sa.window.expects(header.exchange, header.message_id)
+    if isinstance(sa.data, InitSent):
+        if (path.peer_host, path.peer_port) != (sa.path.peer_host, sa.path.peer_port):
+            raise PeerMisbehaved(DropReason.UNEXPECTED_MESSAGE, "an unprotected answer from another address")
+        init.complete(sa, sa.data, envelope, now)
+        return
+    try:
+        message = _open(sa, envelope)
+    except DecodeError as error:
+        if error.authenticated:
+            sa.answer_accepted()
+            _fail(sa, error, now)
+        raise
+    sa.answer_accepted()
+    sa.received(message)
+    try:
+        exchanges.check(message)
+        _complete(sa, message, now)
+    except LocalMisuse:
+        raise
+    except IkeError as error:
+        _fail(sa, error, now)
+
+
+def _complete(sa: IkeSa, message: Message, now: float) -> None:
+    if message.header.exchange == ExchangeType.IKE_AUTH:
+        auth.complete(sa, message, now)
+    else:
+        informational.complete(sa)
+
+
+def _fail(sa: IkeSa, error: IkeError, now: float) -> None:
+    """The responder's answer cannot be accepted: tell it so, protected, and end the SA (RFC 7296 2.21.2)."""
+    notify = notify_for(error, protected=True)
+    if notify is None or not isinstance(sa.data, AuthSent):
+        sa.close(str(error))
+        return
+    _tell_refusal(sa, error, notify)
+    sa.begin_delete(str(error), (notify,), now)
+
+
+def _open(sa: IkeSa, envelope: Envelope) -> Message:
+    if sa.protection is None:
+        raise PeerMisbehaved(DropReason.UNEXPECTED_MESSAGE, "a protected message before there are keys")
+    opened = sa.context.codec.open(envelope, sa.protection.inbound)
+    if isinstance(opened, Fragment):
+        raise PeerMisbehaved(
+            DropReason.UNEXPECTED_MESSAGE, "a fragment, and fragmentation was not negotiated"
+        )
+    return opened
+
+
+def _tell_refusal(sa: IkeSa, error: IkeError, notify: Notify) -> None:
+    if isinstance(error, AuthError):
+        sa.event(EventName.AUTHENTICATION_FAILED, reason=str(error.failure), detail=str(error))
+    sa.event(EventName.NOTIFY_SENT, notify=str(notify.notify_type), detail=str(error))

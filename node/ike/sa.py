@@ -1,0 +1,259 @@
+"""One IKE SA: its phase, its window, its children, and what handlers may do with them.
+
+Rules:
+
+1. The phase changes only through `enter`, along `phases.TRANSITIONS`.
+2. Whatever goes out is sealed, stored and emitted here; nothing is sealed twice.
+3. What arrives is judged in `node.ike.receive`; nothing here reads a message.
+"""
+
+from collections.abc import Sequence
+
+from node.errors import LocalMisuse
+from node.ike import exchanges
+from node.ike.context import Context
+from node.ike.outputs import RemoveSa, SaDown, SaUp, Transmit
+from node.ike.phases import (
+    TRANSITIONS,
+    Closed,
+    Deleting,
+    Established,
+    InitSent,
+    Phase,
+    PhaseData,
+    Protection,
+)
+from node.ike.window import Window
+from node.model.child import ChildSa
+from node.model.events import EventName
+from node.model.message import Envelope, Header, HeaderFlags, Message, Path
+from node.model.payloads import Payload
+from node.model.registry import ExchangeType
+from node.pki.identity import describe
+
+#: How long after an unprotected refusal of IKE_SA_INIT we still wait for a better answer, in seconds: such a
+#: refusal may be forged (RFC 7296 2.21.1).
+REFUSAL_PATIENCE = 1.0
+
+
+class IkeSa:
+    """One IKE SA, as initiator or responder."""
+
+    __slots__ = (
+        "_give_up_at",
+        "_refusal",
+        "children",
+        "context",
+        "data",
+        "half_open_until",
+        "is_initiator",
+        "path",
+        "spi_i",
+        "spi_r",
+        "window",
+    )
+
+    def __init__(
+        self, context: Context, path: Path, spi_i: bytes, spi_r: bytes, data: PhaseData | None
+    ) -> None:
+        """`data` is None for an initiator that has not sent anything yet."""
+        self.context, self.path = context, path
+        self.spi_i, self.spi_r = spi_i, spi_r
+        self.is_initiator = data is None
+        self.data: PhaseData | None = data
+        self.window = Window(context.settings.retransmission, context.entropy)
+        self.children: dict[bytes, ChildSa] = {}
+        self.half_open_until: float | None = None
+        self._refusal: str | None = None
+        self._give_up_at: float | None = None
+
+    # -- getters ---------------------------------------------------------------------------------------------
+
+    @property
+    def local_spi(self) -> bytes:
+        """Our own SPI: the key of the session table."""
+        return self.spi_i if self.is_initiator else self.spi_r
+
+    @property
+    def phase(self) -> Phase:
+        """Where the SA stands."""
+        return Phase.INIT_SENT if self.data is None else self.data.phase
+
+    @property
+    def protection(self) -> Protection | None:
+        """The keys, where they exist."""
+        if self.data is None or isinstance(self.data, InitSent | Closed):
+            return None
+        return self.data.protection
+
+    @property
+    def labels(self) -> dict[str, object]:
+        """The fields that name this SA in events."""
+        return {
+            "spi_i": self.spi_i.hex(),
+            "spi_r": self.spi_r.hex(),
+            "peer": f"{self.path.peer_host}:{self.path.peer_port}",
+            "role": "initiator" if self.is_initiator else "responder",
+        }
+
+    def deadline(self) -> float | None:
+        """When `timeout` wants to be called next."""
+        in_flight = self.window.in_flight
+        times = (self.half_open_until, self._give_up_at, in_flight.deadline if in_flight else None)
+        return min((t for t in times if t is not None), default=None)
+
+    # -- phases ----------------------------------------------------------------------------------------------
+
+    def enter(self, data: PhaseData) -> None:
+        """Change the phase. Raises LocalMisuse for a transition that the table does not have."""
+        if data.phase is not self.phase and data.phase not in TRANSITIONS[self.phase]:
+            raise LocalMisuse(f"no transition from {self.phase} to {data.phase}")
+        self.data = data
+
+    def establish(self, data: Established) -> None:
+        """Both parties are authenticated."""
+        self.enter(data)
+        self.half_open_until = None
+        peer = data.proof.peer
+        identity = describe(peer.identity.id_type, peer.identity.data)
+        self.event(EventName.IKE_SA_ESTABLISHED, peer_identity=identity, suite=str(data.suite))
+        self.context.emit(SaUp(self.local_spi, identity, self.path, self.is_initiator))
+
+    def close(self, reason: str) -> None:
+        """Nothing more is sent or expected."""
+        if self.phase is Phase.CLOSED:
+            return
+        was_up = self.data.was_up if isinstance(self.data, Deleting) else isinstance(self.data, Established)
+        self._drop_children()
+        self.window.abandon()
+        self.half_open_until = self._give_up_at = None
+        self.enter(Closed(reason))
+        self.event(EventName.IKE_SA_DELETED if was_up else EventName.IKE_SA_FAILED, reason=reason)
+        self.context.emit(SaDown(self.local_spi, reason, was_up, self.is_initiator))
+
+    # -- children --------------------------------------------------------------------------------------------
+
+    def add_child(self, child: ChildSa) -> None:
+        """Remember a Child SA. Raises LocalMisuse where the IKE SA is not established."""
+        if not isinstance(self.data, Established):
+            raise LocalMisuse("a Child SA needs an established IKE SA")
+        self.children[child.inbound_spi] = child
+        self.context.children.add(child, self.data.proof.peer.identity)
+
+    def remove_child(self, inbound_spi: bytes) -> None:
+        """Take a Child SA down."""
+        child = self.children.pop(inbound_spi)
+        self.context.children.discard(inbound_spi)
+        self.context.emit(RemoveSa(inbound_spi))
+        spis = {"inbound_spi": inbound_spi.hex(), "outbound_spi": child.outbound_spi.hex()}
+        self.event(EventName.CHILD_SA_DELETED, **spis)
+
+    def _drop_children(self) -> None:
+        for spi in tuple(self.children):
+            self.remove_child(spi)
+
+    # -- what goes out ---------------------------------------------------------------------------------------
+
+    def send_request(self, exchange: ExchangeType, payloads: Sequence[Payload], now: float) -> bytes:
+        """Seal, store and send our next request; returns the message's octets."""
+        header = self._header(exchange, self.window.take_id(), response=False)
+        outbound = self.protection.outbound if self.protection else None
+        sealed = self.context.codec.seal(header, payloads, outbound, self.context.settings.mtu)
+        self.window.sent(exchange, sealed.datagrams, now)
+        self.tell(_SENT, header, tuple(payloads), len(sealed.octets))
+        self.context.emit(Transmit(sealed.datagrams, self.path))
+        return sealed.octets
+
+    def respond(self, request: Envelope, payloads: tuple[Payload, ...], path: Path) -> bytes:
+        """Seal, store and send the answer to the request we expected; returns the message's octets."""
+        header = self._header(request.header.exchange, request.header.message_id, response=True)
+        outbound = self.protection.outbound if self.protection else None
+        sealed = self.context.codec.seal(header, payloads, outbound, self.context.settings.mtu)
+        self.window.answer(request.octets, sealed.datagrams)
+        self.tell(_SENT, header, payloads, len(sealed.octets))
+        self.context.emit(Transmit(sealed.datagrams, path))
+        return sealed.octets
+
+    def begin_delete(self, reason: str, payloads: tuple[Payload, ...], now: float) -> None:
+        """Send the last request of this SA and take the children down; its answer closes the SA.
+
+        An SA without keys has nothing to send and closes at once.
+        """
+        protection = self.protection
+        if protection is None or self.phase is Phase.INIT_REPLIED:
+            self.close(reason)
+            return
+        was_up = isinstance(self.data, Established)
+        self.window.abandon()
+        self._drop_children()
+        self.enter(Deleting(protection, reason, was_up))
+        self.send_request(ExchangeType.INFORMATIONAL, payloads, now)
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def timeout(self, now: float) -> None:
+        """Let time pass: expire a half-open SA, send again, or give up."""
+        if self._give_up_at is not None and now >= self._give_up_at:
+            self.close(self._refusal or "given up")
+        elif self.half_open_until is not None and now >= self.half_open_until:
+            self.close("no valid IKE_AUTH arrived in time")
+        elif self.window.in_flight is not None and now >= self.window.in_flight.deadline:
+            self._send_again(now)
+
+    def refuse_later(self, reason: str, now: float) -> None:
+        """An unprotected refusal arrived: give up in a moment, unless a valid answer comes first."""
+        if self._refusal is None:
+            self._refusal, self._give_up_at = reason, now + REFUSAL_PATIENCE
+
+    def answer_accepted(self) -> None:
+        """A valid answer arrived: the request is done, and what was refused before was forged."""
+        self.window.abandon()
+        self._refusal = self._give_up_at = None
+
+    def _send_again(self, now: float) -> None:
+        current = self.window.again(now)
+        if current is None:
+            self.event(EventName.RETRANSMISSION_GAVE_UP)
+            self.close("the peer does not answer")
+            return
+        fields = {"message_id": current.message_id, "exchange": str(current.exchange), "n": current.sent - 1}
+        self.event(EventName.RETRANSMITTED, **fields)
+        self.context.emit(Transmit(current.datagrams, self.path))
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def event(self, name: EventName, **fields: object) -> None:
+        """Emit an event about this SA."""
+        self.context.event(name, **self.labels, **fields)
+
+    def received(self, message: Message) -> None:
+        """Tell that an authenticated message (or one of IKE_SA_INIT) arrived."""
+        self.tell(_RECEIVED, message.header, message.payloads, len(message.octets))
+
+    def tell(
+        self, table: dict[ExchangeType, EventName], header: Header, payloads: tuple[Payload, ...], size: int
+    ) -> None:
+        """Emit the event of a message that was sent or received; `size` is in octets."""
+        kind = "response" if header.is_response else "request"
+        fields = {"message_id": header.message_id, "payloads": exchanges.names(payloads), "octets": size}
+        self.event(table[header.exchange], kind=kind, **fields)
+
+    def _header(self, exchange: ExchangeType, message_id: int, *, response: bool) -> Header:
+        flags = (HeaderFlags.INITIATOR if self.is_initiator else 0) | (
+            HeaderFlags.RESPONSE if response else 0
+        )
+        return Header(self.spi_i, self.spi_r, exchange, message_id, int(flags))
+
+
+_SENT = {
+    ExchangeType.IKE_SA_INIT: EventName.IKE_SA_INIT_SENT,
+    ExchangeType.IKE_AUTH: EventName.IKE_AUTH_SENT,
+    ExchangeType.CREATE_CHILD_SA: EventName.CREATE_CHILD_SA_SENT,
+    ExchangeType.INFORMATIONAL: EventName.INFORMATIONAL_SENT,
+}
+_RECEIVED = {
+    ExchangeType.IKE_SA_INIT: EventName.IKE_SA_INIT_RECEIVED,
+    ExchangeType.IKE_AUTH: EventName.IKE_AUTH_RECEIVED,
+    ExchangeType.CREATE_CHILD_SA: EventName.CREATE_CHILD_SA_RECEIVED,
+    ExchangeType.INFORMATIONAL: EventName.INFORMATIONAL_RECEIVED,
+}

@@ -1,0 +1,61 @@
+"""What an endpoint tells about its SAs: plain values for the control socket."""
+
+from dataclasses import dataclass
+
+from node.ike.phases import Established
+from node.ike.sa import IkeSa
+from node.model.child import ChildSa
+from node.pki.identity import describe
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """A Child SA: SPIs in hexadecimal, selectors as text."""
+
+    inbound_spi: str
+    outbound_spi: str
+    suite: str
+    local: tuple[str, ...]
+    peer: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SaStatus:
+    """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that."""
+
+    spi_i: str
+    spi_r: str
+    phase: str
+    is_initiator: bool
+    peer: str
+    peer_identity: str | None
+    suite: str | None
+    established_at: float | None
+    children: tuple[ChildStatus, ...]
+
+
+def status_of(sa: IkeSa) -> SaStatus:
+    """The status of one IKE SA."""
+    up = sa.data if isinstance(sa.data, Established) else None
+    peer = up.proof.peer.identity if up else None
+    return SaStatus(
+        spi_i=sa.spi_i.hex(),
+        spi_r=sa.spi_r.hex(),
+        phase=str(sa.phase),
+        is_initiator=sa.is_initiator,
+        peer=f"{sa.path.peer_host}:{sa.path.peer_port}",
+        peer_identity=describe(peer.id_type, peer.data) if peer else None,
+        suite=str(up.suite) if up else None,
+        established_at=up.since if up else None,
+        children=tuple(_child_status(c) for c in sa.children.values()),
+    )
+
+
+def _child_status(child: ChildSa) -> ChildStatus:
+    return ChildStatus(
+        inbound_spi=child.inbound_spi.hex(),
+        outbound_spi=child.outbound_spi.hex(),
+        suite=str(child.suite),
+        local=tuple(str(s) for s in child.local),
+        peer=tuple(str(s) for s in child.peer),
+    )

@@ -1,0 +1,187 @@
+"""IKE_AUTH: who is there, proved by certificates and signatures, and the first Child SA (RFC 7296 1.2, 2.15).
+
+     initiator                                        responder
+    SK { IDi, CERT, AUTH, SA, TSi, TSr }   -->
+                                           <--    SK { IDr, CERT, AUTH, SA, TSi, TSr }
+
+with a fresh authentication nonce of each party where the configuration asks for it. The order of checks is
+the same on both sides: authentication nonce, certificate chain, identity, signature. Only then anything else
+is looked at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.errors import AuthError, AuthFailure, LocalMisuse, PeerIncompatible
+from node.ike import exchanges, transcript
+from node.ike.outputs import Output
+from node.ike.phases import AuthSent, Established, InitReplied, Protection
+from node.ike.refusals import notify_for
+from node.ike.sa import IkeSa
+from node.ike.tasks import child
+from node.ike.tasks.reply import Reply
+from node.ike.transcript import Transcript
+from node.model.events import EventName
+from node.model.message import Message
+from node.model.payloads import Authentication, AuthNonce, Certificate, Identification, Payload
+from node.model.proof import AuthVerified
+from node.model.proposal import Suite
+from node.model.registry import CertEncoding, ExchangeType, HashId, PayloadType, PrfId
+from node.pki.identity import describe
+
+#: Octets of an authentication nonce.
+AUTH_NONCE_SIZE = 32
+
+#: What a signature of a peer that named no hashes may use: SHA-256 or better, and the hash built into EdDSA.
+DEFAULT_HASHES = frozenset({HashId.SHA2_256, HashId.SHA2_384, HashId.SHA2_512, HashId.IDENTITY})
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The part of the phase data that authentication needs."""
+
+    suite: Suite
+    transcript: Transcript
+    protection: Protection
+
+    @property
+    def prf(self) -> PrfId:
+        """The negotiated PRF. Raises LocalMisuse where the suite has none: the configuration checks that."""
+        if self.suite.prf is None:
+            raise LocalMisuse(f"the IKE suite {self.suite} has no PRF")
+        return self.suite.prf
+
+
+def initiate(sa: IkeSa, now: float) -> None:
+    """Send IKE_AUTH."""
+    data = sa.data
+    if not isinstance(data, AuthSent):
+        raise LocalMisuse(f"IKE_AUTH in phase {sa.phase}")
+    shake = Handshake(data.suite, data.transcript, data.protection)
+    ours = _identify(sa, shake, data.auth_nonce, data.auth_nonce)
+    sa.send_request(ExchangeType.IKE_AUTH, (*ours, *child.request(sa, data.child_spi)), now)
+
+
+def answer(sa: IkeSa, message: Message, now: float) -> Reply:
+    """Authenticate the initiator, then identify ourselves and settle the Child SA. Raises AuthError."""
+    data = sa.data
+    if not isinstance(data, InitReplied) or data.protection is None:
+        raise LocalMisuse(f"IKE_AUTH request in phase {sa.phase}")
+    shake = Handshake(data.suite, data.transcript, data.protection)
+    peer_nonce = _peer_nonce(sa, message, data.transcript, b"")
+    proof = _authenticate(sa, shake, message, peer_nonce)
+    nonce = sa.context.entropy(AUTH_NONCE_SIZE) if sa.context.settings.authentication_nonce else b""
+    ours = _identify(sa, shake, nonce, peer_nonce + nonce)
+    sa.establish(Established(data.suite, data.protection, proof, now))
+    payloads, after = _answer_child(sa, shake, message, proof)
+    return Reply((*ours, *payloads), after)
+
+
+def complete(sa: IkeSa, message: Message, now: float) -> None:
+    """Authenticate the responder and install the Child SA. Raises AuthError, PeerMisbehaved."""
+    data = sa.data
+    if not isinstance(data, AuthSent):
+        raise LocalMisuse(f"IKE_AUTH response in phase {sa.phase}")
+    refusal = exchanges.error_notify(message)
+    if refusal is not None:
+        sa.event(EventName.NOTIFY_RECEIVED, notify=str(refusal.notify_type), protected=True)
+        if exchanges.is_fatal(refusal) or exchanges.first(message, PayloadType.AUTH) is None:
+            sa.close(f"refused with {refusal.notify_type}")
+            return
+    shake = Handshake(data.suite, data.transcript, data.protection)
+    peer_nonce = _peer_nonce(sa, message, data.transcript, data.auth_nonce)
+    proof = _authenticate(sa, shake, message, data.auth_nonce + peer_nonce)
+    agreed = None if refusal is not None else child.confirm(sa, message)
+    sa.establish(Established(data.suite, data.protection, proof, now))
+    if agreed is None:
+        sa.event(EventName.CHILD_SA_FAILED, reason=str(refusal.notify_type) if refusal else "")
+        return
+    for output in child.install(sa, agreed, data.child_spi, data.protection, data.transcript, data.suite):
+        sa.context.emit(output)
+
+
+def _answer_child(
+    sa: IkeSa, shake: Handshake, message: Message, proof: AuthVerified
+) -> tuple[tuple[Payload, ...], tuple[Output, ...]]:
+    try:
+        agreed = child.choose(sa, message, proof.peer.identity)
+    except PeerIncompatible as error:
+        notify = notify_for(error, protected=True)
+        sa.event(EventName.CHILD_SA_FAILED, reason=str(error))
+        return ((notify,) if notify else ()), ()
+    spi = sa.context.child_spi()
+    after = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
+    return child.response(agreed, spi), after
+
+
+def _identify(sa: IkeSa, shake: Handshake, nonce: bytes, auth_nonces: bytes) -> tuple[Payload, ...]:
+    """ID, CERT, AUTH and our authentication nonce; `auth_nonces` are those that enter the signed octets."""
+    context = sa.context
+    keys, captured = shake.protection.keys, shake.transcript
+    identity = context.local_id(PayloadType.IDI if sa.is_initiator else PayloadType.IDR)
+    body = context.codec.body(identity)
+    if sa.is_initiator:
+        signed = captured.signed_by_initiator(shake.prf, keys.sk_pi, body, auth_nonces)
+    else:
+        signed = captured.signed_by_responder(shake.prf, keys.sk_pr, body, auth_nonces)
+    method, data = context.signer.sign(signed, DEFAULT_HASHES)
+    certificates = [Certificate(CertEncoding.X509_SIGNATURE, c) for c in context.certificates]
+    fresh = (AuthNonce(nonce),) if nonce else ()
+    return (identity, *certificates, Authentication(method, data), *fresh)
+
+
+def _authenticate(sa: IkeSa, shake: Handshake, message: Message, auth_nonces: bytes) -> AuthVerified:
+    """Chain, identity, signature, in this order. Raises AuthError."""
+    identity = exchanges.required(
+        message, Identification, PayloadType.IDR if sa.is_initiator else PayloadType.IDI
+    )
+    peer = sa.context.verifier.verify(_certificates(message), identity)
+    fields = {
+        "subject": peer.subject,
+        "issuer": peer.issuer,
+        "serial": peer.serial,
+        "fingerprint": peer.fingerprint,
+    }
+    sa.event(EventName.PEER_CERTIFICATE_VERIFIED, **fields)
+    sa.event(EventName.PEER_IDENTITY_VERIFIED, identity=describe(identity.id_type, identity.data))
+    keys, captured = shake.protection.keys, shake.transcript
+    body = exchanges.body_of(message, identity)
+    if sa.is_initiator:
+        signed = captured.signed_by_responder(shake.prf, keys.sk_pr, body, auth_nonces)
+    else:
+        signed = captured.signed_by_initiator(shake.prf, keys.sk_pi, body, auth_nonces)
+    auth = exchanges.required(message, Authentication)
+    proof = transcript.verify(peer, auth, signed)
+    sa.event(EventName.PEER_AUTH_VERIFIED, method=str(auth.method))
+    return proof
+
+
+def _certificates(message: Message) -> Sequence[bytes]:
+    """The X.509 certificates, end entity first.
+
+    Other encodings (hash and URL) are never fetched (RFC 7296 3.6).
+    """
+    found = [
+        c.data for c in exchanges.every(message, Certificate) if c.encoding == CertEncoding.X509_SIGNATURE
+    ]
+    if not found:
+        raise AuthError(AuthFailure.NO_CERTIFICATE, "the peer sent no X.509 certificate")
+    return found
+
+
+def _peer_nonce(sa: IkeSa, message: Message, captured: Transcript, own: bytes) -> bytes:
+    """The peer's authentication nonce, or empty where none is configured.
+
+    Raises AuthError (BAD_AUTH_NONCE).
+    """
+    found = exchanges.every(message, AuthNonce)
+    if not sa.context.settings.authentication_nonce:
+        if found:
+            raise AuthError(AuthFailure.BAD_AUTH_NONCE, "an authentication nonce where none belongs")
+        return b""
+    nonce = found[0].data if found else b""
+    if len(nonce) != AUTH_NONCE_SIZE:
+        raise AuthError(AuthFailure.BAD_AUTH_NONCE, f"an authentication nonce of {len(nonce)} octets")
+    if nonce in (captured.nonce_i, captured.nonce_r, own):
+        raise AuthError(AuthFailure.BAD_AUTH_NONCE, "the authentication nonce is not fresh")
+    return nonce

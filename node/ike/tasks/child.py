@@ -1,0 +1,144 @@
+"""The Child SA that IKE_AUTH brings along (RFC 7296 1.2, 2.9, 2.17).
+
+Inbound is installed before the peer can use it; outbound after that. A Child SA that cannot be agreed on
+fails alone: the IKE SA stays (RFC 7296 1.2).
+"""
+
+from dataclasses import dataclass, replace
+
+from node.crypto.keymat import derive_child_keys
+from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
+from node.ike import exchanges
+from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
+from node.ike.phases import Protection
+from node.ike.sa import IkeSa
+from node.ike.transcript import Transcript
+from node.model.child import ESP_SPI_SIZE, ChildSa
+from node.model.events import EventName
+from node.model.message import Message
+from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
+from node.model.proposal import Suite, accept, offer, select
+from node.model.registry import PayloadType
+from node.model.selectors import TrafficSelector, narrow, subset
+
+Selectors = tuple[TrafficSelector, ...]
+
+#: RFC 4303 2.1: SPI 0 is for local use, 1 to 255 are reserved.
+FIRST_ESP_SPI = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors."""
+
+    suite: Suite
+    number: int
+    peer_spi: bytes
+    tsi: Selectors
+    tsr: Selectors
+
+
+def request(sa: IkeSa, spi: bytes) -> tuple[Payload, ...]:
+    """SA, TSi and TSr of an initiator: everything its configuration allows."""
+    settings = sa.context.settings
+    proposals = offer(settings.child_suites, spi)
+    return _payloads(SecurityAssociation(proposals), settings.local_ts, settings.peer_ts)
+
+
+def choose(sa: IkeSa, message: Message, peer: Identification) -> Agreed:
+    """The responder's choice for the authenticated `peer`.
+
+    Raises PeerIncompatible (PROPOSAL, SELECTORS), PeerMisbehaved (BAD_SPI).
+    """
+    settings = sa.context.settings
+    choice = select(exchanges.required(message, SecurityAssociation).proposals, settings.child_suites)
+    if choice is None:
+        raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's ESP proposals is acceptable")
+    tsi = narrow(_selectors(message, PayloadType.TSI), settings.peer_ts)
+    tsr = narrow(_selectors(message, PayloadType.TSR), settings.local_ts)
+    if not tsi or not tsr:
+        raise PeerIncompatible(
+            Incompatibility.SELECTORS, "the proposed traffic selectors share nothing with ours"
+        )
+    if sa.context.children.taken_by_another(tsi, peer):
+        raise PeerIncompatible(Incompatibility.SELECTORS, "another peer holds some of the proposed selectors")
+    return Agreed(choice.suite, choice.number, _checked_spi(choice.spi), tsi, tsr)
+
+
+def response(agreed: Agreed, spi: bytes) -> tuple[Payload, ...]:
+    """SA, TSi and TSr of the responder, with its own inbound SPI."""
+    (proposal,) = offer((agreed.suite,), spi)
+    return _payloads(SecurityAssociation((replace(proposal, number=agreed.number),)), agreed.tsi, agreed.tsr)
+
+
+def confirm(sa: IkeSa, message: Message) -> Agreed:
+    """Check the responder's choice against what we offered.
+
+    Raises PeerMisbehaved where it is not one of our proposals, or its selectors exceed ours (RFC 7296 2.9).
+    """
+    settings = sa.context.settings
+    choice = accept(exchanges.required(message, SecurityAssociation).proposals, settings.child_suites)
+    if choice is None:
+        raise PeerMisbehaved(
+            DropReason.INVALID_PAYLOADS, "the answer does not choose one of our ESP proposals"
+        )
+    tsi, tsr = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR)
+    if not subset(tsi, settings.local_ts) or not subset(tsr, settings.peer_ts):
+        raise PeerMisbehaved(
+            DropReason.INVALID_PAYLOADS, "the answer's traffic selectors exceed what we proposed"
+        )
+    return Agreed(choice.suite, choice.number, _checked_spi(choice.spi), tsi, tsr)
+
+
+def install(
+    sa: IkeSa, agreed: Agreed, spi: bytes, protection: Protection, transcript: Transcript, ike_suite: Suite
+) -> tuple[Output, ...]:
+    """Derive the keys and install inbound now; returns what to emit once the peer may be sent to.
+
+    `spi` is our inbound SPI.
+    """
+    if ike_suite.prf is None:
+        raise LocalMisuse(f"the IKE suite {ike_suite} has no PRF")
+    nonces = transcript.nonce_i, transcript.nonce_r
+    keys = derive_child_keys(agreed.suite, ike_suite.prf, protection.keys.sk_d, *nonces)
+    ours, theirs = (keys.initiator, keys.responder) if sa.is_initiator else (keys.responder, keys.initiator)
+    local, peer = (agreed.tsi, agreed.tsr) if sa.is_initiator else (agreed.tsr, agreed.tsi)
+    child = ChildSa(
+        inbound_spi=spi,
+        outbound_spi=agreed.peer_spi,
+        suite=agreed.suite,
+        inbound=theirs,
+        outbound=ours,
+        local=local,
+        peer=peer,
+        path=sa.path,
+        ike_spi=sa.local_spi,
+        replay_window=sa.context.settings.replay_window,
+    )
+    sa.add_child(child)
+    sa.context.emit(InstallInbound(child))
+    return InstallOutbound(child), Event(EventName.CHILD_SA_INSTALLED, {**sa.labels, **_describe(child)})
+
+
+def _describe(child: ChildSa) -> dict[str, object]:
+    return {
+        "inbound_spi": child.inbound_spi.hex(),
+        "outbound_spi": child.outbound_spi.hex(),
+        "suite": str(child.suite),
+        "local": [str(s) for s in child.local],
+        "remote": [str(s) for s in child.peer],
+    }
+
+
+def _payloads(proposals: SecurityAssociation, tsi: Selectors, tsr: Selectors) -> tuple[Payload, ...]:
+    return proposals, TrafficSelectors(PayloadType.TSI, tsi), TrafficSelectors(PayloadType.TSR, tsr)
+
+
+def _selectors(message: Message, kind: PayloadType) -> Selectors:
+    return exchanges.required(message, TrafficSelectors, kind).selectors
+
+
+def _checked_spi(spi: bytes) -> bytes:
+    if len(spi) != ESP_SPI_SIZE or int.from_bytes(spi) < FIRST_ESP_SPI:
+        raise PeerMisbehaved(DropReason.BAD_SPI, f"{spi.hex()} is not an ESP SPI")
+    return spi

@@ -1,0 +1,128 @@
+"""The message-ID window of size 1, and what it takes to send and to answer again (RFC 7296 2.1 to 2.3).
+
+What is in it:
+
+    our request      idle -> in flight (stored datagrams, next deadline) -> idle
+    peer's request   expected ID; the last answer (hash of the request, stored datagrams)
+
+Rules:
+
+1. Sending again sends the stored datagrams; nothing is ever sealed twice.
+2. A repeated request is recognised by the hash of its octets and answered from the store without being
+   opened.
+3. IDs are consumed here and nowhere else; they never wrap.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from node.errors import DropReason, LocalMisuse, PeerMisbehaved
+from node.ike.settings import Retransmission
+from node.model.registry import ExchangeType
+from node.ports import Entropy
+
+#: RFC 7296 2.2: message IDs have 32 bits; an IKE SA that used them up must be closed.
+MAX_MESSAGE_ID = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Our request that waits for its response."""
+
+    message_id: int
+    exchange: ExchangeType
+    datagrams: tuple[bytes, ...]
+    sent: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The last request we answered, by hash, and the answer."""
+
+    message_id: int
+    digest: bytes
+    datagrams: tuple[bytes, ...]
+
+
+class Window:
+    """Message IDs of one IKE SA."""
+
+    __slots__ = ("_entropy", "_policy", "answered", "expected_id", "in_flight", "next_id")
+
+    def __init__(self, policy: Retransmission, entropy: Entropy) -> None:
+        self._policy, self._entropy = policy, entropy
+        self.next_id = 0
+        self.expected_id = 0
+        self.in_flight: InFlight | None = None
+        self.answered: Answered | None = None
+
+    def take_id(self) -> int:
+        """The ID of our next request. Raises LocalMisuse while one is in flight or where IDs are used up."""
+        if self.in_flight is not None:
+            raise LocalMisuse("a request is in flight and the window is 1")
+        if self.next_id > MAX_MESSAGE_ID:
+            raise LocalMisuse("the message IDs of this IKE SA are used up")
+        return self.next_id
+
+    def sent(self, exchange: ExchangeType, datagrams: tuple[bytes, ...], now: float) -> None:
+        """Our request with the ID from `take_id` went out."""
+        self.in_flight = InFlight(self.take_id(), exchange, datagrams, 1, now + self._wait(0))
+        self.next_id += 1
+
+    def again(self, now: float) -> InFlight | None:
+        """The request to send once more now, or None where all tries are used up."""
+        current = self.in_flight
+        if current is None or current.sent >= self._policy.tries:
+            return None
+        self.in_flight = replace(current, sent=current.sent + 1, deadline=now + self._wait(current.sent))
+        return self.in_flight
+
+    def abandon(self) -> None:
+        """Stop waiting for the response in flight."""
+        self.in_flight = None
+
+    def expects(self, exchange: ExchangeType, message_id: int) -> None:
+        """Check that a response answers the request in flight. Raises PeerMisbehaved (STALE_MESSAGE_ID)."""
+        current = self.in_flight
+        if current is None or (current.message_id, current.exchange) != (message_id, exchange):
+            raise PeerMisbehaved(
+                DropReason.STALE_MESSAGE_ID, f"no {exchange} request {message_id} is in flight"
+            )
+
+    def repeated(self, message_id: int, octets: bytes) -> tuple[bytes, ...] | None:
+        """The stored answer where this is the last request once more; None where it is the next one.
+
+        Raises PeerMisbehaved: STALE_MESSAGE_ID for an older or different request, OUT_OF_WINDOW for one too
+        far ahead.
+        """
+        if message_id == self.expected_id:
+            return None
+        if message_id > self.expected_id:
+            raise PeerMisbehaved(
+                DropReason.OUT_OF_WINDOW, f"request {message_id}, expected {self.expected_id}"
+            )
+        if (
+            self.answered
+            and self.answered.message_id == message_id
+            and self.answered.digest == digest(octets)
+        ):
+            return self.answered.datagrams
+        raise PeerMisbehaved(
+            DropReason.STALE_MESSAGE_ID, f"request {message_id}, expected {self.expected_id}"
+        )
+
+    def answer(self, octets: bytes, datagrams: tuple[bytes, ...]) -> None:
+        """The expected request was answered with these datagrams."""
+        self.answered = Answered(self.expected_id, digest(octets), datagrams)
+        self.expected_id += 1
+
+    def _wait(self, repetition: int) -> float:
+        policy = self._policy
+        jitter = 1 + policy.jitter * (int.from_bytes(self._entropy(2)) / 32767.5 - 1)
+        return min(policy.cap, policy.timeout * policy.factor**repetition) * jitter
+
+
+def digest(octets: bytes) -> bytes:
+    """What a request is recognised by."""
+    return hashlib.sha256(octets).digest()
