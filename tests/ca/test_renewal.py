@@ -232,6 +232,18 @@ def test_a_foreign_key_is_not_overwritten(desk: Desk, octets: bytes, says: str) 
     assert desk.run("a", "--replace")["a"]["action"] == "reissued"
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command on this machine")
+def test_a_sha_1_signature_is_not_kept(desk: Desk) -> None:
+    desk.run("a", "--key-type", "rsa2048", "--root-key-type", "rsa2048")
+    path = desk.directory / "ca-cert.pem"
+    command = ["openssl", "x509", "-sha1", "-days", "3650", "-in", str(path), "-out", str(path)]
+    signing = [*command, "-signkey", str(desk.directory / "ca-key.pem")]
+    subprocess.run(signing, check=True, capture_output=True, timeout=60)
+    assert isinstance(desk.certificate("ca").signature_hash_algorithm, hashes.SHA1)
+    out = desk.run("a", "--key-type", "rsa2048", "--root-key-type", "rsa2048")
+    assert out["ca"]["reasons"] == ["its own signature does not verify"]
+
+
 # Windows, with a clock that the test holds.
 
 

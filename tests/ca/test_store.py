@@ -80,6 +80,14 @@ def test_a_kill_at_any_step_is_repaired_by_the_next_run(
     assert step > 4 * 7
 
 
+def test_the_leftover_of_a_kill_goes_even_if_all_is_kept(desk: Desk) -> None:
+    desk.run("a")
+    leftover = desk.directory / ".a-key.pem.tmp"
+    leftover.write_bytes(b"half a key")
+    assert desk.run("a")["a"]["action"] == "kept"
+    assert not leftover.exists()
+
+
 def test_permissions_of_new_files_and_directories(desk: Desk, tmp_path: Path) -> None:
     old = os.umask(0o077)
     try:
