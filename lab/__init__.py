@@ -1,0 +1,13 @@
+"""The lab: brings labs up, judges them and shows them. A black box to the node and the CA: it imports neither.
+
+Layers, each importing only those before it:
+
+    errors, text, labels     words that everything shares
+    events, scenario         what nodes tell; what a scenario asks for
+    checks, plan             judging (pure); from a scenario to what each node is configured with
+    backends/                docker, process: the only places that start anything
+    lifecycle, judge         bringing up, following, judging, taking down
+    commands/, cli           what a user types
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,162 @@
+"""What every backend can do, and the values it speaks in.
+
+A backend finds, makes and removes labs; a `Lab` is one of them. Everything a lab tells arrives through `follow`; nothing
+here sleeps or reads prose.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from lab.events import Told
+from lab.labels import Role
+from lab.plan import Plan
+
+#: Seconds between SIGTERM and SIGKILL; `stop_grace_period` of the compose file.
+GRACE = 10
+
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """A node as the backend sees it. `exit_code` is None while the process runs (or was never started)."""
+
+    name: str
+    role: Role
+    running: bool
+    exit_code: int | None
+    address: str
+    started: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabInfo:
+    """A lab that exists. `scenario` is empty where plain compose started it."""
+
+    name: str
+    backend: str
+    scenario: str
+    owner: str
+    created: datetime | None
+    nodes: tuple[NodeInfo, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether every node runs."""
+        return bool(self.nodes) and all(node.running for node in self.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One line of the CA's report."""
+
+    name: str
+    action: str
+    subject: str
+    key_type: str
+    not_after: str
+    authority: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What `down` removed, by kind and name."""
+
+    things: tuple[tuple[str, str], ...]
+
+
+class Follower(Protocol):
+    """What the nodes tell, merged as it arrives."""
+
+    def next(self, timeout: float | None) -> Told | None:
+        """The next thing told; None after `timeout` seconds without one, or when every stream has ended."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether every stream has ended and everything was handed out."""
+        ...
+
+    def close(self) -> None:
+        """Stop following."""
+        ...
+
+
+class Lab(Protocol):
+    """One lab."""
+
+    def info(self) -> LabInfo:
+        """How it is now. Raises NoSuchLab where it is gone."""
+        ...
+
+    def follow(self, nodes: Sequence[str], *, live: bool) -> Follower:
+        """Everything these nodes have told from their start; with `live` also what they will tell."""
+        ...
+
+    def prose(self, node: str, lines: int) -> tuple[str, ...]:
+        """The last lines of the node's stderr."""
+        ...
+
+    def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
+        """`python -m node ctl COMMAND -o json` at the node, as parsed JSON. Raises CheckFailed with what it said."""
+        ...
+
+    def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
+        """Run a command at the node with our stdin, stdout and stderr; its exit code, 125 to 127 as docker."""
+        ...
+
+    def stop(self, node: str) -> None:
+        """SIGTERM, and SIGKILL after the grace period."""
+        ...
+
+
+class Backend(Protocol):
+    """Where labs run."""
+
+    name: str
+
+    def check(self) -> str:
+        """Whether labs can run here: a line of facts. Raises EnvironmentNotReady with the remedy."""
+        ...
+
+    def prepare(self, tell: Tell) -> None:
+        """Make what every lab needs (the image). Raises EnvironmentNotReady."""
+        ...
+
+    def labs(self) -> tuple[LabInfo, ...]:
+        """Every lab there is."""
+        ...
+
+    def lab(self, name: str) -> Lab:
+        """A handle for the lab of that name, whether it exists or not."""
+        ...
+
+    def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
+        """Make everything and run the CA; nodes are made but not started. What the CA issued."""
+        ...
+
+    def start(self, name: str) -> None:
+        """Start every node, all at once."""
+        ...
+
+    def remove(self, name: str, *, keep_pki: bool) -> Removed:
+        """Stop the nodes gracefully and remove everything that carries this lab's label."""
+        ...
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Held while a lab is being made or removed."""
+        ...
+
+
+def event_lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Whole lines out of chunks of octets; a last line without its end counts too."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")

@@ -1,0 +1,196 @@
+"""From a scenario to what each node is configured with and what the CA is asked for. Pure; backends only add places.
+
+The first initiator speaks for the inner network 10.1.0.0/24 and the first responder for 10.2.0.0/24. Several nodes of one
+role get 10.1.1.0/24, 10.1.2.0/24, ... out of 10.1.0.0/16, which is then what the other side accepts.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from lab.labels import Role
+from lab.scenario import Group, Scenario
+
+#: The UDP port of the `asn1` profile.
+PORT = 8000
+GREETING = "Hello from IPSec Initiator!"
+PINGS = 10
+_NETWORK = {Role.INITIATOR: 1, Role.RESPONDER: 2}
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a backend decides about one node: where it listens, what it connects to, where its files are."""
+
+    listen_address: str
+    port: int
+    peer_address: str
+    peer_port: int
+    ca: str
+    certificate: str
+    key: str
+    socket: str
+    tun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node. `number` counts the nodes of its role from 1; `peers` are those it may meet."""
+
+    name: str
+    role: Role
+    number: int
+    alone: bool
+    peers: tuple[str, ...]
+    peer_range: str
+    config: Config
+
+    @property
+    def inner_network(self) -> str:
+        """The network behind this node, as CIDR."""
+        return f"10.{_NETWORK[self.role]}.{0 if self.alone else self.number}.0/24"
+
+    @property
+    def inner_address(self) -> str:
+        """The node's own address in it, with the prefix length."""
+        return self.inner_network.replace(".0/24", ".1/24")
+
+    def configuration(self, place: Place) -> dict[str, Any]:
+        """The whole configuration: the lab's defaults, the place, and what the scenario says."""
+        return merge(_defaults(self, place), self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A lab to be made."""
+
+    lab: str
+    scenario: Scenario
+    nodes: tuple[NodePlan, ...]
+    ca: "CaPlan"
+
+    def node(self, name: str) -> NodePlan:
+        """The node of that name, which is there."""
+        return next(node for node in self.nodes if node.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class CaPlan:
+    """What the CA is asked for: names with the defaults, and a request for everything else (None: nothing else)."""
+
+    names: tuple[str, ...]
+    key_type: str | None = None
+    root_key_type: str | None = None
+    request: str | None = None
+
+    def environment(self) -> dict[str, str]:
+        """As the environment of `python -m ca`."""
+        values = {
+            "CA_NAMES": " ".join(self.names),
+            "CA_KEY_TYPE": self.key_type,
+            "CA_ROOT_KEY_TYPE": self.root_key_type,
+            "CA_REQUEST": self.request,
+        }
+        return {key: value for key, value in values.items() if value}
+
+
+def make(lab: str, scenario: Scenario, key_type: str | None = None) -> Plan:
+    """Plan the lab `lab`. `key_type` overrides the key type of every certificate that does not name its own."""
+    groups = sorted(scenario.groups, key=lambda group: group.role is not Role.RESPONDER)
+    nodes: list[NodePlan] = []
+    for role in (Role.RESPONDER, Role.INITIATOR):
+        nodes += _nodes([group for group in groups if group.role is role], role)
+    named = tuple(_with_peers(node, nodes) for node in nodes)
+    return Plan(lab, scenario, named, _ca(scenario, named, key_type))
+
+
+def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
+    members = [(name, group) for group in groups for name in group.members()]
+    alone = len(members) == 1
+    return [
+        NodePlan(name, role, number, alone, (), "", group.config) for number, (name, group) in enumerate(members, 1)
+    ]
+
+
+def _with_peers(node: NodePlan, nodes: list[NodePlan]) -> NodePlan:
+    others = [other for other in nodes if other.role is not node.role]
+    if node.role is Role.INITIATOR:
+        others = others[:1]
+    wide = f"10.{_NETWORK[Role.INITIATOR if node.role is Role.RESPONDER else Role.RESPONDER]}.0.0/16"
+    return replace(
+        node,
+        peers=tuple(other.name for other in others),
+        peer_range=others[0].inner_network if len(others) == 1 else wide,
+    )
+
+
+def _ca(scenario: Scenario, nodes: tuple[NodePlan, ...], key_type: str | None) -> CaPlan:
+    given = scenario.credentials
+    sections = {key: given[key] for key in ("authorities", "certificates") if given.get(key)}
+    return CaPlan(
+        names=tuple(node.name for node in nodes),
+        key_type=key_type or given.get("key_type"),
+        root_key_type=key_type or given.get("root_key_type"),
+        request=json.dumps(sections) if sections else None,
+    )
+
+
+def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
+    identities = [f"fqdn:{name}" for name in node.peers]
+    peer: dict[str, Any] = {"port": place.peer_port, "identity": identities[0] if len(identities) == 1 else identities}
+    if node.role is Role.INITIATOR:
+        peer["address"] = place.peer_address
+    config: dict[str, Any] = {
+        "name": node.name,
+        "role": node.role.value,
+        "profile": "asn1",
+        "listen": {"address": place.listen_address, "port": place.port},
+        "peer": peer,
+        "local": {"identity": f"fqdn:{node.name}"},
+        "credentials": {"ca": place.ca, "certificate": place.certificate, "key": place.key},
+        "child": {"local_ts": [node.inner_network], "remote_ts": [node.peer_range]},
+        "tun": {"enabled": place.tun, "address": node.inner_address},
+        "control": {"socket": place.socket},
+    }
+    if node.role is Role.INITIATOR:
+        config["demo"] = {"message": GREETING, "pings": PINGS}
+    return config
+
+
+def merge(base: Config, over: Config) -> dict[str, Any]:
+    """`base` with what `over` says; mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def environment(config: Config, prefix: str = "NODE") -> dict[str, str]:
+    """The configuration as environment variables: NODE_<PATH joined by __>, every value as YAML."""
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        name = f"{prefix}{'_' if prefix == 'NODE' else '__'}{key.upper()}"
+        if isinstance(value, Mapping):
+            flat |= environment(value, name)
+        else:
+            flat[name] = _scalar(value)
+    return flat
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, str) and yaml.safe_load(value) == value:
+        return value
+    return json.dumps(value)
+
+
+def document(config: Config) -> str:
+    """The configuration as a YAML file."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)

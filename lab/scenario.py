@@ -1,0 +1,201 @@
+"""A scenario as values: nodes, credentials, steps, and what must have happened in the end.
+
+The schema (`schemas/scenario.schema.json`) has checked shapes and types before anything here runs; what a schema cannot
+say (names that refer to one another) is checked here. How files are found and read is in `library`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.errors import UsageError
+from lab.labels import Role
+from lab.text import did_you_mean, listing
+
+#: Seconds for a whole scenario, where it does not say.
+DEFAULT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """An event by name and by fields; see `checks.matches` for what a wanted value may be."""
+
+    event: str
+    where: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An event that must happen between `least` and `most` times (None: no upper bound)."""
+
+    pattern: Pattern
+    least: int = 1
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaCount:
+    """How many IKE SAs and Child SAs are established in the end; `half_open` counts IKE SAs that are not."""
+
+    ike: int
+    child: int
+    half_open: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What must hold at one group of nodes. `exit_code` None: the process must still run."""
+
+    events: tuple[Wanted, ...] = ()
+    never: tuple[Pattern, ...] = ()
+    ordered: bool = True
+    sas: SaCount | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One entry of `nodes`: `count` equal nodes; with more than one they are called NAME-01, NAME-02, ..."""
+
+    name: str
+    role: Role
+    count: int
+    config: Mapping[str, Any]
+
+    def members(self) -> tuple[str, ...]:
+        """The names of the nodes."""
+        if self.count == 1:
+            return (self.name,)
+        digits = max(2, len(str(self.count)))
+        return tuple(f"{self.name}-{number:0{digits}d}" for number in range(1, self.count + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStep:
+    """Go on once every node of the group has told of this event."""
+
+    group: str
+    pattern: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class StopStep:
+    """Stop every node of the group as `docker stop` does: SIGTERM and a grace period."""
+
+    group: str
+
+
+Step = WaitStep | StopStep
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One file of `scenarios/`."""
+
+    name: str
+    title: str
+    description: str
+    groups: tuple[Group, ...]
+    credentials: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    expect: Mapping[str, Expectation]
+    timeout: float
+
+    def group(self, name: str) -> Group:
+        """The group of that name; it is there, `from_document` has checked every reference."""
+        return next(group for group in self.groups if group.name == name)
+
+
+def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenario:
+    """Read a document that fits the schema; raises UsageError for references to nodes that are not there."""
+    groups = tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
+    scenario = Scenario(
+        name=name,
+        title=document["title"],
+        description=document["description"].strip(),
+        groups=groups,
+        credentials=document.get("credentials", {}),
+        steps=tuple(_step(step) for step in document.get("steps", ())),
+        expect={key: _expectation(entry) for key, entry in document["expect"].items()},
+        timeout=float(document.get("timeout", DEFAULT_TIMEOUT)),
+    )
+    _check_references(scenario, source)
+    return scenario
+
+
+_DEFAULT_NODES: Mapping[str, Mapping[str, Any]] = {"responder": {}, "initiator": {}}
+
+
+def _group(name: str, entry: Mapping[str, Any] | None) -> Group:
+    given = entry or {}
+    guess = Role.RESPONDER if name.startswith("responder") else Role.INITIATOR
+    return Group(name, Role(given.get("role", guess)), given.get("count", 1), given.get("config", {}))
+
+
+def _step(entry: Mapping[str, Any]) -> Step:
+    if "stop" in entry:
+        return StopStep(entry["stop"])
+    wait = entry["wait"]
+    return WaitStep(wait["node"], _pattern(wait))
+
+
+def _pattern(entry: Mapping[str, Any] | str) -> Pattern:
+    if isinstance(entry, str):
+        return Pattern(entry)
+    return Pattern(entry["event"], entry.get("where", {}))
+
+
+def _wanted(entry: Mapping[str, Any] | str) -> Wanted:
+    if isinstance(entry, str):
+        return Wanted(_pattern(entry))
+    count = entry.get("count", {"least": 1})
+    if isinstance(count, int):
+        return Wanted(_pattern(entry), count, count)
+    return Wanted(_pattern(entry), count.get("least", 0), count.get("most"))
+
+
+def _expectation(entry: Mapping[str, Any]) -> Expectation:
+    return Expectation(
+        events=tuple(_wanted(item) for item in entry.get("events", ())),
+        never=tuple(_pattern(item) for item in entry.get("never", ())),
+        ordered=entry.get("ordered", True),
+        sas=_sas(entry.get("sas")),
+        exit_code=entry.get("exit_code"),
+    )
+
+
+def _sas(entry: Mapping[str, int] | str | None) -> SaCount | None:
+    if entry is None:
+        return None
+    if isinstance(entry, str):
+        return SaCount(0, 0) if entry == "none" else SaCount(1, 1)
+    return SaCount(entry["ike"], entry["child"], entry.get("half_open", 0))
+
+
+def _check_references(scenario: Scenario, source: str) -> None:
+    names = [group.name for group in scenario.groups]
+    used: list[tuple[str, str]] = [("expect", key) for key in scenario.expect]
+    used += [("steps", step.group) for step in scenario.steps]
+    for place, name in used:
+        if name not in names:
+            raise UsageError(
+                f"{source}: {place}: no node {name!r}{did_you_mean(name, names)}: the nodes are {listing(names)}"
+            )
+    _check_members(scenario, source)
+
+
+def _check_members(scenario: Scenario, source: str) -> None:
+    members = [name for group in scenario.groups for name in group.members()]
+    if len(set(members)) != len(members) or Role.CA.value in members:
+        raise UsageError(f"{source}: nodes: two nodes (or a node and the CA) have one name: {listing(members)}")
+    if not any(group.role is Role.RESPONDER for group in scenario.groups):
+        raise UsageError(f"{source}: nodes: no responder: initiators need one to talk to")
+    silent = [g.name for g in scenario.groups if g.name not in scenario.expect]
+    if silent:
+        raise UsageError(f"{source}: expect: says nothing about {listing(silent)}: every node must be judged")
+
+
+def all_members(groups: Sequence[Group]) -> tuple[tuple[str, Role], ...]:
+    """Every node of the groups with its role, responders first."""
+    ordered = sorted(groups, key=lambda group: group.role is not Role.RESPONDER)
+    return tuple((name, group.role) for group in ordered for name in group.members())
