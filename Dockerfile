@@ -16,12 +16,13 @@ RUN set -eu; \
     if [ -n "$wheel" ]; then from="--no-index --find-links=/wheels"; else from=""; fi; \
     $pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
         --no-compile --only-binary=:all: --require-hashes $from --target lib -r /wheels/node.txt; \
-    rm -rf lib/bin
+    rm -rf lib/bin; \
+    python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash lib
 COPY yamlschema yamlschema/
 COPY ca ca/
 COPY node node/
 # The root file system is read-only when this runs, so bytecode is made here or never.
-RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash .
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash yamlschema ca node
 
 FROM ${BASE}
 # python:3.13-slim comes without the bytecode of the standard library, and Debian without `python`.

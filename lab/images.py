@@ -38,7 +38,7 @@ BASE_VARIABLE = "IPSECLAB_BASE"
 EXIT_ENVIRONMENT = 4
 
 # A registry that answers does so within a second; one that is firewalled off never does.
-REGISTRY_TIMEOUT = 8.0
+REGISTRY_TIMEOUT = 8
 # Unpacked Debian, its tar stream in the engine, the image and the wheels, with room to spare.
 NEEDED_OCTETS = 1 << 30
 # debootstrap takes under a minute on two cores with a near mirror; a mirror slower than this is broken.
@@ -314,7 +314,7 @@ def _present(client: docker.DockerClient, reference: str) -> bool:
 
 def _registry_has(client: docker.DockerClient, reference: str) -> bool:
     """Ask for the manifest only, with a short time-out: a pull would hang where a firewall drops packets."""
-    before: Any = client.api.timeout
+    before = client.api.timeout
     client.api.timeout = REGISTRY_TIMEOUT
     try:
         client.images.get_registry_data(reference)
