@@ -27,6 +27,8 @@ import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
+from lab.errors import EnvironmentNotReady, ExitCode
+
 REPOSITORY = "ipseclab/node"
 REGISTRY_BASE = "python:3.13-slim"
 LOCAL_BASE = "ipseclab/base:trixie"
@@ -35,7 +37,6 @@ IMAGE_PYTHON = "3.13"
 LABEL_SOURCE = "org.ipseclab.source"
 LABEL_STAGE = "org.ipseclab.stage"
 BASE_VARIABLE = "IPSECLAB_BASE"
-EXIT_ENVIRONMENT = 4
 
 # A registry that answers does so within a second; one that is firewalled off never does.
 REGISTRY_TIMEOUT = 8
@@ -72,10 +73,8 @@ _STRIP = (
 Say = Callable[[str], None]
 
 
-class ImageError(Exception):
-    """The image cannot be had; the text is one line with the remedy. A command exits with `exit_code`."""
-
-    exit_code = EXIT_ENVIRONMENT
+class ImageError(EnvironmentNotReady):
+    """The image cannot be had; the text is one line with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,7 +531,7 @@ def main() -> int:
         say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return ExitCode.INTERRUPTED
     state = "built" if image.built else "up to date"
     print(f"{image.reference} {state} ({image.image_id.removeprefix('sha256:')[:12]})")
     return 0
