@@ -1,0 +1,128 @@
+"""From the sources of settings to a checked `Config`.
+
+Rules:
+
+1. Each source is checked against the schema by itself, so that an error names the file and line, the
+   variable or the option.
+2. What no schema can say (the initiator needs a peer, the inner address lies in our own network) is
+   checked on the result.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+from typing import Any
+
+from node.config.defaults import role_defaults
+from node.config.environment import documents
+from node.config.model import Config, Role
+from node.config.schema import FORMATS, Place, build, schema
+from node.model.selectors import network
+from yamlschema import Document, DocumentError, Problem, check, read
+
+Tree = dict[str, Any]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text has one line for each problem, naming source, setting
+    and remedy.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where settings come from: a file (or None), the environment, and the command line as (place, value,
+    option).
+
+    `fallback` holds defaults that the command line implies; they yield to every other source.
+    """
+
+    file: str | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    options: tuple[tuple[Place, Any, str], ...] = ()
+    fallback: tuple[tuple[Place, Any], ...] = ()
+
+
+def load(sources: Sources) -> Config:
+    """Read, merge and check. Raises ConfigError with every problem of the first source that has any."""
+    try:
+        layers = [_from_file(sources.file), *_from_environment(sources.environment)]
+        layers += [_at(place, value, option) for place, value, option in sources.options]
+        role = _role(layers)
+        tree = role_defaults(role)
+        for place, value in sources.fallback:
+            _merge(tree, _nest(place, value))
+        for layer in layers:
+            _merge(tree, layer)
+    except DocumentError as error:
+        raise ConfigError(str(error)) from error
+    config: Config = build(Config, tree)
+    if wrong := list(_contradictions(config)):
+        raise ConfigError("\n".join(wrong))
+    return config
+
+
+def _from_file(path: str | None) -> Tree:
+    if path is None:
+        return {}
+    document = read(path)
+    if document.value is None:
+        return {}
+    return _checked(document)
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[Tree]:
+    found = documents(environment)
+    return [_at(place, document.value, document.source) for place, document in found]
+
+
+def _at(place: Place, value: Any, source: str) -> Tree:
+    """One setting from outside a file, checked under its own name."""
+    return _checked(Document(source, _nest(place, value)))
+
+
+def _checked(document: Document) -> Tree:
+    if problems := check(document, schema(), FORMATS):
+        raise DocumentError(problems)
+    tree: Tree = document.value
+    return tree
+
+
+def _nest(place: Place, value: Any) -> Tree:
+    for step in reversed(place):
+        value = {step: value}
+    tree: Tree = value
+    return tree
+
+
+def _merge(tree: Tree, layer: Tree) -> None:
+    for name, value in layer.items():
+        if isinstance(value, dict):
+            _merge(tree.setdefault(name, {}), value)
+        else:
+            tree[name] = value
+
+
+def _role(layers: list[Tree]) -> Role:
+    named = [layer["role"] for layer in layers if "role" in layer]
+    if not named:
+        detail = (
+            "is not set: choose --mode=ipsec-responder, --mode=ipsec-initiator, NODE_ROLE or role in the file"
+        )
+        raise DocumentError([Problem("configuration", None, ("role",), detail)])
+    return Role(named[-1])
+
+
+def _contradictions(config: Config) -> list[str]:
+    wrong = []
+    if config.role is Role.INITIATOR and not config.peer.address:
+        wrong.append("peer.address: is empty; an initiator needs the name or address of its responder")
+    inner = ip_interface(config.tun.address).ip
+    if not any(network(text).covers(inner) for text in config.child.local_ts):
+        listed = ", ".join(config.child.local_ts)
+        detail = f"is outside child.local_ts ({listed}), so nothing it sends could enter the tunnel"
+        wrong.append(f"tun.address: {inner} {detail}")
+    if config.ike.half_open.per_source > config.ike.half_open.total:
+        wrong.append("ike.half_open.per_source: is greater than ike.half_open.total")
+    return wrong

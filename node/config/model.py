@@ -1,0 +1,221 @@
+"""What a node can be told, as frozen values.
+
+Rules:
+
+1. This is the only list of settings. Schema, environment variables, help and `--print-config` are derived
+   from it.
+2. A field's metadata holds its JSON schema; the docstring of a setting is its `description`.
+3. Defaults here hold for both roles; those that differ are in `node.config.defaults`.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from node.model.child import REPLAY_WINDOW
+
+#: RFC 4303 3.4.3 wants at least 32; beyond this a window only costs memory for each SA.
+MIN_REPLAY_WINDOW, MAX_REPLAY_WINDOW = 32, 65_536
+#: RFC 791 wants every link to carry 576 octets; a UDP datagram cannot carry more than 65,535.
+MIN_MTU, MAX_MTU = 576, 65_000
+#: A message must fit in one inner packet with its headers.
+MAX_MESSAGE = 500
+#: Pings of the demo: enough for a long look, few enough to end.
+MAX_PINGS = 10_000
+#: Octets of a Unix socket's path without the final zero (unix(7)).
+MAX_SOCKET_PATH = 107
+
+
+class Role(StrEnum):
+    """Who starts: the initiator opens the IKE SA and runs the demo. An endpoint of either role answers."""
+
+    RESPONDER = "responder"
+    INITIATOR = "initiator"
+
+
+class Switch(StrEnum):
+    """On, off, or on where it works."""
+
+    AUTO = "auto"
+    TRUE = "true"
+    FALSE = "false"
+
+
+def _setting(default: Any, description: str, **schema: Any) -> Any:
+    metadata = {"schema": {"description": description, **schema}}
+    return field(default=default, metadata=metadata)
+
+
+def _port(default: int, description: str, least: int = 1) -> Any:
+    return _setting(default, description, type="integer", minimum=least, maximum=65_535)
+
+
+def _text(default: str, description: str, **schema: Any) -> Any:
+    return _setting(default, description, type="string", **schema)
+
+
+def _seconds(default: float, description: str, maximum: float = 3600.0) -> Any:
+    return _setting(default, description, type="number", exclusiveMinimum=0, maximum=maximum)
+
+
+def _count(default: int, description: str, minimum: int, maximum: int) -> Any:
+    return _setting(default, description, type="integer", minimum=minimum, maximum=maximum)
+
+
+def _list(default: tuple[str, ...], description: str, form: str) -> Any:
+    items = {"type": "string", "format": form}
+    return _setting(default, description, type="array", items=items, minItems=1, maxItems=32)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where datagrams arrive."""
+
+    address: str = _text("127.0.0.1", "address to bind; 0.0.0.0 for every one", format="address")
+    port: int = _port(0, "UDP port to bind; 0 for an ephemeral one (default: responder 8000)", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end."""
+
+    address: str = _text("", "name or address of the peer; the initiator needs it", maxLength=253)
+    port: int = _port(8000, "UDP port of the peer")
+    identity: tuple[str, ...] = _setting(
+        (),
+        "identities accepted from the peer, as fqdn:responder or dn:CN=ipsec-responder",
+        oneOf=[
+            {"type": "string", "format": "identity"},
+            {"type": "array", "items": {"type": "string", "format": "identity"}, "minItems": 1},
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Who we are."""
+
+    identity: str = _text(
+        "", "our identity (default: taken from the certificate)", format="identity-or-empty"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Files, relative to the working directory."""
+
+    ca: str = _text("ipsec/certs/ca-cert.pem", "PEM file with the trusted CA certificates", minLength=1)
+    certificate: str = _text("", "PEM file with our certificate, intermediate CAs behind it", minLength=1)
+    key: str = _text("", "PEM file with our PKCS#8 private key, mode 0600", minLength=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Retransmit:
+    """When a request without an answer is sent again (RFC 7296 2.4)."""
+
+    timeout: float = _seconds(0.5, "seconds before the first repetition")
+    factor: float = _setting(1.6, "each wait is this many times longer", type="number", minimum=1, maximum=10)
+    cap: float = _seconds(30.0, "longest wait in seconds")
+    tries: int = _count(13, "sendings before giving up", 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpen:
+    """Bounds on IKE SAs that are not authenticated yet."""
+
+    total: int = _count(100, "half-open IKE SAs in all", 1, 100_000)
+    per_source: int = _count(10, "half-open IKE SAs of one source address", 1, 100_000)
+    lifetime: float = _seconds(30.0, "seconds before a half-open IKE SA is dropped")
+
+
+@dataclass(frozen=True, slots=True)
+class Ike:
+    """The IKE SA."""
+
+    proposals: tuple[str, ...] = _list(
+        ("aes256-sha256-modp2048",), "cipher suites of the IKE SA, the best first", "ike-proposal"
+    )
+    retransmit: Retransmit = field(default_factory=Retransmit)
+    half_open: HalfOpen = field(default_factory=HalfOpen)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The Child SA."""
+
+    proposals: tuple[str, ...] = _list(
+        ("aes256-sha256",), "cipher suites of the Child SA, the best first", "esp-proposal"
+    )
+    local_ts: tuple[str, ...] = _list((), "our inner networks", "network")
+    remote_ts: tuple[str, ...] = _list((), "the peer's inner networks", "network")
+    replay_window: int = _count(
+        REPLAY_WINDOW, "packets of the anti-replay window", MIN_REPLAY_WINDOW, MAX_REPLAY_WINDOW
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tun:
+    """The inner side: a TUN device, or the endpoint in user space."""
+
+    enabled: Switch = _setting(  # noqa: RUF009
+        Switch.AUTO, "use a TUN device: true, false, or auto", enum=["auto", True, False]
+    )
+    name: str = _text("ipsec0", "name of the TUN device", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")
+    address: str = _text("", "our inner address, as 10.1.0.1 or 10.1.0.1/24", format="interface")
+    mtu: int = _count(1400, "octets of an inner packet", MIN_MTU, MAX_MTU)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the initiator does with the tunnel once it is up."""
+
+    message: str = _text("Hello from IPSec Initiator!", "text to send; empty for none", maxLength=MAX_MESSAGE)
+    pings: int = _count(10, "ICMP echo requests to send; 0 for none", 0, MAX_PINGS)
+    interval: float = _seconds(0.02, "seconds between them", 60.0)
+    port: int = _port(7000, "inner UDP port of the message")
+    target: str = _text(
+        "", "inner address of the peer (default: the first of its selectors)", format="address-or-empty"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control socket."""
+
+    socket: str = _text("", "path of the Unix socket; empty for none", maxLength=MAX_SOCKET_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The process."""
+
+    user: str = _text(
+        "auto",
+        "user to become when started as root: a name, a uid, uid:gid; "
+        "auto for the user ipsec where there is one, empty to stay",
+        pattern=r"^([a-z_][a-z0-9_-]*|[0-9]+(:[0-9]+)?|)$",
+    )
+    once: bool = _setting(False, "initiator: exit after the demo, 0 or 1", type="boolean")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration of one node."""
+
+    name: str = _text(
+        "", "name of this node in its events (default: the role)", pattern=r"^[A-Za-z0-9._-]{1,63}$"
+    )
+    role: Role = _setting(  # noqa: RUF009
+        Role.RESPONDER, "responder or initiator", enum=[r.value for r in Role]
+    )
+    profile: str = _setting("asn1", "wire profile", enum=["asn1"])
+    listen: Listen = field(default_factory=Listen)
+    peer: Peer = field(default_factory=Peer)
+    local: Local = field(default_factory=Local)
+    credentials: Credentials = field(default_factory=Credentials)
+    ike: Ike = field(default_factory=Ike)
+    child: Child = field(default_factory=Child)
+    tun: Tun = field(default_factory=Tun)
+    demo: Demo = field(default_factory=Demo)
+    control: Control = field(default_factory=Control)
+    run: Run = field(default_factory=Run)

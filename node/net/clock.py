@@ -1,0 +1,19 @@
+"""Time. Monotonic seconds drive the engine; wall clock is for certificates and for event stamps only."""
+
+import time
+from datetime import UTC, datetime
+
+
+def monotonic() -> float:
+    """Seconds that never jump."""
+    return time.monotonic()
+
+
+def utc() -> datetime:
+    """The time of day with its zone."""
+    return datetime.now(UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 with microseconds, as `2026-11-23T13:25:50.000123Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

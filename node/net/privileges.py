@@ -1,0 +1,137 @@
+"""Giving up what a node needs only while it starts.
+
+Rules:
+
+1. Order: groups, gid, uid, then capabilities, then the promise that no later exec can gain any.
+2. What was given up is tried: a way back is a failure to start.
+3. The bounding set is emptied as far as the kernel allows it (that needs SETPCAP, which a container does
+   not have).
+"""
+
+import ctypes
+import os
+import pwd
+import resource
+import struct
+from dataclasses import dataclass
+
+# linux/prctl.h
+_PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 23, 24, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+# linux/capability.h
+_CAPABILITY_VERSION_3 = 0x20080522
+
+#: The user of the image, see `User.auto`.
+IMAGE_USER = "ipsec"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom to become; `name` only for messages."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+def find_user(text: str) -> User | None:
+    """The user for a setting: a name, `uid`, `uid:gid`, `auto` (the image's user where there is one) or
+    empty (None).
+
+    Raises ValueError for a name that does not exist.
+    """
+    if not text:
+        return None
+    uid, _, gid = text.partition(":")
+    if uid.isdigit():
+        return User(int(uid), int(gid or uid), text)
+    try:
+        entry = pwd.getpwnam(IMAGE_USER if text == "auto" else text)
+    except KeyError:
+        if text == "auto":
+            return None
+        raise ValueError(f"there is no user {text!r} on this system") from None
+    return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
+
+
+def harden() -> None:
+    """No core dumps, no tracing by others of our user, no privileges from any later exec."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop(user: User | None) -> int:
+    """Become `user` (None: stay) and empty every capability set, for good.
+
+    Returns how many capabilities stay in the bounding set. Raises OSError where a step fails or a way back is
+    open. Call it before the first thread starts: capabilities belong to threads.
+    """
+    was_root = os.getuid() == 0
+    # SETPCAP, which this needs, goes with the uid.
+    _empty_bounding()
+    if user is not None:
+        _become(user)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    if _libc().capset(header, bytes(24)) != 0:
+        raise _last_error("capset")
+    _verify(was_root=was_root)
+    return len(_bounding())
+
+
+def _become(user: User) -> None:
+    os.setgroups([])
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3 or os.getgroups():
+        raise OSError(f"the process did not become {user.name}")
+
+
+def _empty_bounding() -> None:
+    for capability in _bounding():
+        if _libc().prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            # Without SETPCAP none can be dropped; no_new_privs makes the rest unreachable.
+            break
+
+
+def _verify(*, was_root: bool) -> None:
+    if effective_capabilities():
+        raise OSError("capabilities are still effective after they were dropped")
+    if was_root and os.getuid() != 0:
+        try:
+            os.setuid(0)
+        except PermissionError:
+            return
+        raise OSError("root could be regained after it was given up")
+
+
+def effective_capabilities() -> int:
+    """The effective set of this thread, as a bit mask."""
+    with open("/proc/thread-self/status", encoding="ascii") as status:
+        return next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+
+
+def _bounding() -> list[int]:
+    found = []
+    for capability in range(64):
+        held = _libc().prctl(_PR_CAPBSET_READ, capability, 0, 0, 0)
+        if held < 0:
+            break
+        if held:
+            found.append(capability)
+    return found
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc().prctl(option, value, 0, 0, 0) != 0:
+        raise _last_error(f"prctl {option}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _last_error(what: str) -> OSError:
+    code = ctypes.get_errno()
+    return OSError(code, f"{os.strerror(code)} ({what})")

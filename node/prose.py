@@ -1,0 +1,122 @@
+"""Events as lines for people, in the wording that readers of IKE logs know.
+
+Rules:
+
+1. Whatever a peer may have written is escaped here: no control character reaches a terminal.
+2. A missing field never breaks a line; a name without a template is shown with its fields.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from node.model.events import EventName as E
+
+_TEMPLATES: dict[E, str] = {
+    E.NODE_STARTED: "{role} starting, profile {profile}, version {version}",
+    E.CERTIFICATE_LOADED: "loaded certificate of {subject} from {file}",
+    E.PRIVATE_KEY_LOADED: "loaded private key from {file} ({algorithm}, PKCS#8)",
+    E.DH_KEY_PAIR_GENERATED: "generated DH key pair ({group}, {octets} octets)",
+    E.UDP_BOUND: "listening on UDP {address}[{port}]",
+    E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",
+    E.TUN_UNAVAILABLE: "no TUN device, using the endpoint in user space at {address}: {reason}",
+    E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
+    E.CONTROL_READY: "control socket at {socket}",
+    E.NODE_STOPPING: "stopping: {reason}",
+    E.NODE_STOPPED: "stopped after {uptime} s",
+    E.NODE_FAILED: "FAILED: {detail}",
+    E.SPI_ASSIGNED: "assigned SPI {spi} to the IKE_SA with {peer}",
+    E.IKE_SA_INIT_SENT: "generating IKE_SA_INIT {kind} {message_id} [ {payloads} ] for {peer} ({octets}
+    bytes)", E.IKE_SA_INIT_RECEIVED: "parsed IKE_SA_INIT {kind} {message_id} [ {payloads} ] from {peer}
+    ({octets} bytes)", E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
+    E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
+    E.IKE_AUTH_SENT: "generating IKE_AUTH {kind} {message_id} [ {payloads} ] for {peer} ({octets} bytes)",
+    E.IKE_AUTH_RECEIVED: "parsed IKE_AUTH {kind} {message_id} [ {payloads} ] from {peer} ({octets} bytes)",
+    E.PEER_CERTIFICATE_VERIFIED: 'certificate "{subject}" of {peer} is trusted, issued by "{issuer}"',
+    E.PEER_IDENTITY_VERIFIED: "identity {identity} of {peer} is the expected one and in its certificate",
+    E.PEER_AUTH_VERIFIED: "authentication of {peer} with {method} successful",
+    E.AUTHENTICATION_FAILED: "authentication of {peer} FAILED ({reason}): {detail}",
+    E.IKE_SA_ESTABLISHED: "IKE_SA {spi_i}_i {spi_r}_r established with {peer}[{peer_identity}], {suite}",
+    E.IKE_SA_FAILED: "IKE_SA {spi_i}_i with {peer} failed: {reason}",
+    E.IKE_SA_DELETED: "IKE_SA {spi_i}_i {spi_r}_r with {peer} deleted: {reason}",
+    E.CREATE_CHILD_SA_SENT: "generating CREATE_CHILD_SA {kind} {message_id} [ {payloads} ] for {peer}",
+    E.CREATE_CHILD_SA_RECEIVED: "parsed CREATE_CHILD_SA {kind} {message_id} [ {payloads} ] from {peer}",
+    E.INFORMATIONAL_SENT: "generating INFORMATIONAL {kind} {message_id} [ {payloads} ] for {peer}",
+    E.INFORMATIONAL_RECEIVED: "parsed INFORMATIONAL {kind} {message_id} [ {payloads} ] from {peer}",
+    E.NOTIFY_SENT: "sending notify {notify} to {peer}: {detail}",
+    E.NOTIFY_RECEIVED: "received notify {notify} from {peer}",
+    E.RETRANSMITTED: "retransmit {n} of request with message ID {message_id}",
+    E.RETRANSMISSION_GAVE_UP: "giving up, {peer} does not answer",
+    E.RESPONSE_REPEATED: "received request with message ID {message_id} once more from {peer}, response
+    sent again", E.DATAGRAM_DROPPED: "dropped datagram from {peer}: {reason} ({count} so far) {detail}",
+    E.CHILD_SA_INSTALLED: (
+        "CHILD_SA established with SPIs {inbound_spi}_i {outbound_spi}_o and TS {local} === {remote}, {suite}"
+    ),
+    E.CHILD_SA_FAILED: "CHILD_SA with {peer} failed: {reason}",
+    E.CHILD_SA_DELETED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o closed",
+    E.ESP_PAYLOAD_SENT: 'sent ESP payload "{text}" to {target} (SPI {spi}, sequence {sequence})',
+    E.ESP_PAYLOAD_DECRYPTED: 'decrypted ESP payload "{text}" from {peer} (SPI {spi}, sequence {sequence})',
+    E.ESP_ACK_SENT: "acknowledged the payload to {target}",
+    E.ESP_ACK_RECEIVED: 'received acknowledgement "{text}" from {peer} (SPI {spi}, sequence {sequence})',
+    E.PING_REPLIED: "{bytes} bytes from {target}: icmp_seq={seq} time={rtt_ms} ms",
+    E.PINGS_COMPLETED: (
+        "{sent} packets transmitted, {received} received, rtt min/avg/max = {min_ms}/{avg_ms}/{max_ms} ms"
+    ),
+    E.DEMO_FAILED: "the demo failed: {reason}",
+    E.PACKET_DROPPED: "dropped inner packet: {reason} ({count} so far) {detail}",
+}
+
+_BAD = frozenset({E.NODE_FAILED, E.AUTHENTICATION_FAILED, E.IKE_SA_FAILED, E.CHILD_SA_FAILED, E.DEMO_FAILED})
+_WARN = frozenset(
+    {E.DATAGRAM_DROPPED, E.PACKET_DROPPED, E.RETRANSMITTED, E.RETRANSMISSION_GAVE_UP, E.TUN_UNAVAILABLE}
+)
+_GOOD = frozenset(
+    {E.IKE_SA_ESTABLISHED, E.CHILD_SA_INSTALLED, E.ESP_PAYLOAD_DECRYPTED, E.ESP_ACK_RECEIVED,
+    E.PINGS_COMPLETED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """SGR sequences, or nothing."""
+
+    enabled: bool
+
+    def paint(self, name: E, text: str) -> str:
+        """`text` in the colour of the event's kind."""
+        code = "31" if name in _BAD else "33" if name in _WARN else "32" if name in _GOOD else ""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.enabled and code else text
+
+    def dim(self, text: str) -> str:
+        """`text` in the background."""
+        return f"\x1b[2m{text}\x1b[0m" if self.enabled else text
+
+
+def render(stamp: str, node: str, name: E, fields: Mapping[str, object], palette: Palette) -> str:
+    """One line: time of day, node, and what happened."""
+    shown = _Fields({key: _show(value) for key, value in fields.items()})
+    template = _TEMPLATES.get(name)
+    text = template.format_map(shown) if template else _plain(name, shown)
+    head = palette.dim(f"{stamp[11:23]} {node}")
+    return f"{head} {palette.paint(name, text.rstrip())}"
+
+
+def escape(text: str) -> str:
+    """`text` with everything that is not printable as `\\x1b` or `\\u2028`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Fields(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return {"detail": "", "peer": "the peer"}.get(key, "?")
+
+
+def _show(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(_show(item) for item in value)
+    return escape("-" if value is None else str(value))
+
+
+def _plain(name: E, fields: Mapping[str, str]) -> str:
+    return " ".join([str(name), *(f"{key}={value}" for key, value in fields.items())])
