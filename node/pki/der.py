@@ -7,8 +7,8 @@ Rules:
 3. Every loop has a limit given by the caller.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 INTEGER = 0x02
 BIT_STRING = 0x03
@@ -23,8 +23,7 @@ class DerError(ValueError):
     """Octets that are not DER, or not of the shape that was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One element: its tag octet, its whole encoding and the content octets inside it."""
 
     tag: int
@@ -45,14 +44,9 @@ class Element:
 
 
 def _length(octets: bytes, start: int) -> tuple[int, int]:
-    """The content length that is encoded at `start`, and where the content begins."""
-    if start >= len(octets):
-        raise DerError("ends before the length")
-    first = octets[start]
-    if first < 0x80:
-        return first, start + 1
-    end = start + 1 + (first & 0x7F)
-    if not 1 <= first & 0x7F <= 4 or end > len(octets):
+    """The long-form length whose first octet is at `start`, and where the content begins."""
+    end = start + 1 + (octets[start] & 0x7F)
+    if not 1 <= octets[start] & 0x7F <= 4 or end > len(octets):
         raise DerError("a length that is indefinite, too long or cut off")
     length = int.from_bytes(octets[start + 1 : end], "big")
     if length < 0x80 or octets[start + 1] == 0:
@@ -60,25 +54,23 @@ def _length(octets: bytes, start: int) -> tuple[int, int]:
     return length, end
 
 
-def _walk(octets: bytes) -> Iterator[Element]:
-    start = 0
-    while start < len(octets):
-        if octets[start] & 0x1F == 0x1F:
-            raise DerError("a tag of several octets")
-        length, content = _length(octets, start + 1)
-        end = content + length
-        if end > len(octets):
-            raise DerError("ends inside an element")
-        yield Element(octets[start], octets[start:end], octets[content:end])
-        start = end
-
-
 def _split(octets: bytes, limit: int) -> tuple[Element, ...]:
     found: list[Element] = []
-    for element in _walk(octets):
+    start, size = 0, len(octets)
+    while start < size:
         if len(found) == limit:
             raise DerError(f"more than {limit} elements")
-        found.append(element)
+        tag = octets[start]
+        if tag & 0x1F == 0x1F or start + 2 > size:
+            raise DerError("a tag of several octets, or no length")
+        length, content = octets[start + 1], start + 2
+        if length & 0x80:
+            length, content = _length(octets, start + 1)
+        end = content + length
+        if end > size:
+            raise DerError("ends inside an element")
+        found.append(Element(tag, octets[start:end], octets[content:end]))
+        start = end
     return tuple(found)
 
 
@@ -90,6 +82,7 @@ def read(octets: bytes) -> Element:
     return found[0]
 
 
+@lru_cache(maxsize=256)
 def dotted(content: bytes) -> str:
     """The dotted form of an OBJECT IDENTIFIER's content octets (at most 64 of them). Raises DerError."""
     if not content or len(content) > 64 or content[-1] & 0x80:

@@ -97,7 +97,7 @@ class DistinguishedName:
 
 def _escape(text: str) -> str:
     """An attribute value as RFC 4514 2.4 writes it; control characters as `\\XX` pairs."""
-    out = "".join(f"\\{c}" if c in '"+,;<>\\' else _shown(c) for c in text)
+    out = text if text.isalnum() else "".join(f"\\{c}" if c in '"+,;<>\\' else _shown(c) for c in text)
     if out.startswith((" ", "#")):
         out = "\\" + out
     if out.endswith(" ") and not out.endswith("\\ "):

@@ -18,7 +18,7 @@ from datetime import datetime
 
 from node.errors import AuthError, AuthFailure
 from node.pki import constraints
-from node.pki.certificate import Certificate, Facts, facts
+from node.pki.certificate import Certificate, Facts, facts, read
 from node.pki.constraints import Constraints
 from node.pki.keys import KeyPolicy, check_key, check_signature_algorithm, signed_by
 
@@ -28,6 +28,21 @@ MAX_SIGNATURE_CHECKS = 24
 MAX_BUILD_STEPS = 256
 #: Complete paths judged for one peer.
 MAX_PATHS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A configured CA certificate, decoded once. Its key was found acceptable."""
+
+    certificate: Certificate
+    facts: Facts
+
+
+def anchor(octets: bytes, policy: KeyPolicy) -> Anchor:
+    """Prepare a configured CA. Raises AuthError(MALFORMED_CERTIFICATE, WEAK_KEY)."""
+    certificate = read(octets)
+    check_key(certificate, policy)
+    return Anchor(certificate, facts(certificate))
 
 
 @dataclass(slots=True)
@@ -61,7 +76,7 @@ class _State:
 def find_path(
     end_entity: Certificate,
     others: Sequence[Certificate],
-    anchors: Sequence[Certificate],
+    anchors: Sequence[Anchor],
     moment: datetime,
     policy: KeyPolicy,
 ) -> Facts:
@@ -71,13 +86,14 @@ def find_path(
     Raises AuthError: of the candidate paths' failures the one that says most, or UNTRUSTED_ISSUER where no
     name leads to an anchor.
     """
-    if any(anchor.octets == end_entity.octets for anchor in anchors):
-        return _judge_pinned(end_entity, moment, policy)
+    pinned = next((one for one in anchors if one.certificate.octets == end_entity.octets), None)
+    if pinned is not None:
+        return _judge_pinned(pinned, moment)
     budget = Budget()
     failures: list[AuthError] = []
-    for path in _paths(end_entity, others, anchors, budget):
+    for top, below in _paths(end_entity, others, anchors, budget):
         try:
-            return validate(path, moment, policy, budget)
+            return validate(top, below, moment, policy, budget)
         except AuthError as error:
             failures.append(error)
         if len(failures) == MAX_PATHS:
@@ -94,27 +110,26 @@ def _uninformative(error: AuthError) -> int:
     return order.index(error.failure) + 1 if error.failure in order else 0
 
 
-def _judge_pinned(certificate: Certificate, moment: datetime, policy: KeyPolicy) -> Facts:
-    """The end entity is itself configured as trusted: no path, but validity, key and extensions are
-    judged."""
-    found = facts(certificate)
-    check_key(certificate, policy)
-    _check_validity(certificate, found, moment)
-    _check_extensions(certificate, found)
-    return found
+def _judge_pinned(pinned: Anchor, moment: datetime) -> Facts:
+    """The end entity is itself configured as trusted: no path, but validity and extensions are judged."""
+    _check_validity(pinned.certificate, pinned.facts, moment)
+    _check_extensions(pinned.certificate, pinned.facts)
+    return pinned.facts
 
 
 def _paths(
-    end_entity: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], budget: Budget
-) -> Iterator[tuple[Certificate, ...]]:
-    """Candidate paths by name, anchor first, best guesses first; stops when the steps are used up."""
+    end_entity: Certificate, others: Sequence[Certificate], anchors: Sequence[Anchor], budget: Budget
+) -> Iterator[tuple[Anchor, tuple[Certificate, ...]]]:
+    """Candidate paths by name (the anchor, and what is below it, end entity last), best guesses first; stops
+    when the steps are used up."""
+    tops = {id(one.certificate): one for one in anchors}
     pending: list[tuple[Certificate, ...]] = [(end_entity,)]
     while pending and budget.steps:
         budget.steps -= 1
         path = pending.pop()
         child = path[0]
-        for anchor in _issuers(child, anchors):
-            yield (anchor, *path)
+        for top in _issuers(child, [one.certificate for one in anchors]):
+            yield tops[id(top)], path
         unused = [other for other in others if not any(_same_entity(other, used) for used in path)]
         pending.extend((issuer, *path) for issuer in reversed(_issuers(child, unused)))
 
@@ -131,16 +146,15 @@ def _issuers(child: Certificate, candidates: Sequence[Certificate]) -> list[Cert
     return sorted(named, key=lambda one: wanted is not None and one.subject_key_identifier != wanted)
 
 
-def validate(path: Sequence[Certificate], moment: datetime, policy: KeyPolicy, budget: Budget) -> Facts:
-    """Validate one path, anchor first, end entity last (RFC 5280 6.1). Returns the end entity's facts. Raises
-    AuthError."""
-    anchor, *below = path
-    state = _State(anchor)
-    found = facts(anchor)
-    check_key(anchor, policy)
-    _check_validity(anchor, found, moment)
-    _check_extensions(anchor, found)
-    _enter_ca(anchor, found, state, is_anchor=True)
+def validate(
+    top: Anchor, below: Sequence[Certificate], moment: datetime, policy: KeyPolicy, budget: Budget
+) -> Facts:
+    """Validate one path below an anchor, end entity last (RFC 5280 6.1). Returns the end entity's facts.
+    Raises AuthError."""
+    state, found = _State(top.certificate), top.facts
+    _check_validity(top.certificate, found, moment)
+    _check_extensions(top.certificate, found)
+    _enter_ca(top.certificate, found, state, is_anchor=True)
     for position, certificate in enumerate(below):
         last = position == len(below) - 1
         _check_signature(certificate, state.issuer, budget)

@@ -8,7 +8,9 @@ MAX_PEER_TEXT = 256
 def printable(text: str, limit: int = MAX_PEER_TEXT) -> str:
     """`text` with everything that is not printable as `\\x..` or `\\u....`, and cut with `...` after `limit`
     characters."""
-    shown = "".join(_escaped(character) for character in text[:limit])
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(_escaped(character) for character in shown)
     return shown + "..." if len(text) > limit else shown
 
 

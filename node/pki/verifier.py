@@ -19,7 +19,7 @@ from node.model.proof import VerifiedPeer
 from node.pki.certificate import MAX_CERTIFICATE_OCTETS, Certificate, read
 from node.pki.identity import ExpectedIdentity, check_speaks_for
 from node.pki.keys import KeyPolicy
-from node.pki.path import find_path
+from node.pki.path import Anchor, anchor, find_path
 from node.pki.profile import check_end_entity
 
 #: Certificates that one peer may send: an end entity and every CA of a deep hierarchy.
@@ -38,14 +38,14 @@ class CertificateVerifier:
     ) -> None:
         """`anchors` are DER certificates of CAs, `clock` returns the time with its zone.
 
-        Raises ValueError where there is no anchor or one cannot be read.
+        Raises ValueError where there is no anchor, one cannot be read, or one has a weak key.
         """
         if not anchors:
             raise ValueError("no CA certificate is configured, so no peer could ever be verified")
-        self._anchors = tuple(_anchor(octets) for octets in anchors)
+        self._policy = policy or KeyPolicy()
+        self._anchors = tuple(_anchor(octets, self._policy) for octets in anchors)
         self._expected = expected
         self._clock = clock
-        self._policy = policy or KeyPolicy()
 
     def verify(self, certificates: Sequence[bytes], identity: Identification, /) -> VerifiedPeer:
         """Judge DER certificates, end entity first, for the ID payload the peer sent. Raises AuthError,
@@ -55,7 +55,7 @@ class CertificateVerifier:
         end_entity = read(certificates[0])
         others = _readable(certificates[1:])
         found = find_path(end_entity, others, self._anchors, self._clock(), self._policy)
-        is_anchor = any(anchor.octets == end_entity.octets for anchor in self._anchors)
+        is_anchor = any(one.certificate.octets == end_entity.octets for one in self._anchors)
         check_end_entity(end_entity, found, is_anchor)
         check_speaks_for(end_entity, found, identity)
         return VerifiedPeer(
@@ -69,11 +69,11 @@ class CertificateVerifier:
         )
 
 
-def _anchor(octets: bytes) -> Certificate:
+def _anchor(octets: bytes, policy: KeyPolicy) -> Anchor:
     try:
-        return read(octets)
+        return anchor(octets, policy)
     except AuthError as error:
-        raise ValueError(f"a configured CA certificate: {error}") from None
+        raise ValueError(f"a configured CA certificate is not usable: {error}") from None
 
 
 def _check_bounds(certificates: Sequence[bytes]) -> None:

@@ -8,6 +8,7 @@ TrustAnchorRootCertificate.crt; `Case.path` names the intermediates from the anc
 
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
 import cryptography_vectors
 
@@ -32,6 +33,10 @@ def der(name: str) -> bytes:
     with cryptography_vectors.open_vector_file(f"x509/PKITS_data/certs/{name}.crt", "rb") as file:
         octets: bytes = file.read()
     return octets
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 def _case(section: str, end_entity: str, path: str, failure: F | None = None) -> Case:
@@ -264,3 +269,77 @@ CASES: tuple[Case, ...] = (
         F.UNKNOWN_CRITICAL_EXTENSION,
     ),
 )
+
+#: 4.8 to 4.12: the verdict depends on certificate policies, which are not supported.
+NEEDS_POLICIES = _words(
+    """
+    AllCertificatesNoPoliciesTest2EE AllCertificatesSamePoliciesTest10EE
+    AllCertificatesSamePoliciesTest13EE AllCertificatesanyPolicyTest11EE AnyPolicyTest14EE
+    CPSPointerQualifierTest20EE DifferentPoliciesTest12EE DifferentPoliciesTest3EE
+    DifferentPoliciesTest4EE DifferentPoliciesTest5EE DifferentPoliciesTest7EE DifferentPoliciesTest8EE
+    DifferentPoliciesTest9EE InvalidMappingFromanyPolicyTest7EE InvalidMappingToanyPolicyTest8EE
+    InvalidPolicyMappingTest10EE InvalidPolicyMappingTest2EE InvalidPolicyMappingTest4EE
+    InvalidSelfIssuedinhibitAnyPolicyTest10EE InvalidSelfIssuedinhibitAnyPolicyTest8EE
+    InvalidSelfIssuedinhibitPolicyMappingTest10EE InvalidSelfIssuedinhibitPolicyMappingTest11EE
+    InvalidSelfIssuedinhibitPolicyMappingTest8EE InvalidSelfIssuedinhibitPolicyMappingTest9EE
+    InvalidSelfIssuedrequireExplicitPolicyTest7EE InvalidSelfIssuedrequireExplicitPolicyTest8EE
+    InvalidinhibitAnyPolicyTest1EE InvalidinhibitAnyPolicyTest4EE InvalidinhibitAnyPolicyTest5EE
+    InvalidinhibitAnyPolicyTest6EE InvalidinhibitPolicyMappingTest1EE InvalidinhibitPolicyMappingTest3EE
+    InvalidinhibitPolicyMappingTest5EE InvalidinhibitPolicyMappingTest6EE
+    InvalidrequireExplicitPolicyTest3EE InvalidrequireExplicitPolicyTest5EE OverlappingPoliciesTest6EE
+    UserNoticeQualifierTest15EE UserNoticeQualifierTest16EE UserNoticeQualifierTest17EE
+    UserNoticeQualifierTest18EE UserNoticeQualifierTest19EE ValidPolicyMappingTest11EE
+    ValidPolicyMappingTest12EE ValidPolicyMappingTest13EE ValidPolicyMappingTest14EE
+    ValidPolicyMappingTest1EE ValidPolicyMappingTest3EE ValidPolicyMappingTest5EE
+    ValidPolicyMappingTest6EE ValidPolicyMappingTest9EE ValidSelfIssuedinhibitAnyPolicyTest7EE
+    ValidSelfIssuedinhibitAnyPolicyTest9EE ValidSelfIssuedinhibitPolicyMappingTest7EE
+    ValidSelfIssuedrequireExplicitPolicyTest6EE ValidinhibitAnyPolicyTest2EE
+    ValidinhibitPolicyMappingTest2EE ValidinhibitPolicyMappingTest4EE ValidrequireExplicitPolicyTest1EE
+    ValidrequireExplicitPolicyTest2EE ValidrequireExplicitPolicyTest4EE inhibitAnyPolicyTest3EE
+    """
+)
+
+#: 4.4, 4.5, 4.7.4, 4.7.5, 4.14, 4.15: the verdict depends on a CRL; revocation is not judged here.
+NEEDS_CRLS = _words(
+    """
+    InvalidBadCRLIssuerNameTest5EE InvalidBadCRLSignatureTest4EE
+    InvalidBasicSelfIssuedCRLSigningKeyTest7EE InvalidBasicSelfIssuedNewWithOldTest5EE
+    InvalidBasicSelfIssuedOldWithNewTest2EE InvalidIDPwithindirectCRLTest23EE
+    InvalidIDPwithindirectCRLTest26EE InvalidLongSerialNumberTest18EE InvalidMissingCRLTest1EE
+    InvalidNegativeSerialNumberTest15EE InvalidOldCRLnextUpdateTest11EE InvalidRevokedCATest2EE
+    InvalidRevokedEETest3EE InvalidSeparateCertificateandCRLKeysTest20EE
+    InvalidSeparateCertificateandCRLKeysTest21EE InvalidUnknownCRLEntryExtensionTest8EE
+    InvalidUnknownCRLExtensionTest10EE InvalidUnknownCRLExtensionTest9EE InvalidWrongCRLTest6EE
+    InvalidcRLIssuerTest27EE InvalidcRLIssuerTest31EE InvalidcRLIssuerTest32EE InvalidcRLIssuerTest34EE
+    InvalidcRLIssuerTest35EE InvaliddeltaCRLIndicatorNoBaseTest1EE InvaliddeltaCRLTest10EE
+    InvaliddeltaCRLTest3EE InvaliddeltaCRLTest4EE InvaliddeltaCRLTest6EE InvaliddeltaCRLTest9EE
+    InvaliddistributionPointTest2EE InvaliddistributionPointTest3EE InvaliddistributionPointTest6EE
+    InvaliddistributionPointTest8EE InvaliddistributionPointTest9EE
+    InvalidkeyUsageCriticalcRLSignFalseTest4EE InvalidkeyUsageNotCriticalcRLSignFalseTest5EE
+    InvalidonlyContainsAttributeCertsTest14EE InvalidonlyContainsCACertsTest12EE
+    InvalidonlyContainsUserCertsTest11EE InvalidonlySomeReasonsTest15EE InvalidonlySomeReasonsTest16EE
+    InvalidonlySomeReasonsTest17EE InvalidonlySomeReasonsTest20EE InvalidonlySomeReasonsTest21EE
+    Invalidpre2000CRLnextUpdateTest12EE ValidIDPwithindirectCRLTest22EE ValidIDPwithindirectCRLTest24EE
+    ValidIDPwithindirectCRLTest25EE ValidNoissuingDistributionPointTest10EE ValidcRLIssuerTest28EE
+    ValidcRLIssuerTest29EE ValidcRLIssuerTest30EE ValidcRLIssuerTest33EE ValiddeltaCRLTest2EE
+    ValiddeltaCRLTest5EE ValiddeltaCRLTest7EE ValiddeltaCRLTest8EE ValiddistributionPointTest1EE
+    ValiddistributionPointTest4EE ValiddistributionPointTest5EE ValiddistributionPointTest7EE
+    ValidonlyContainsCACertsTest13EE ValidonlySomeReasonsTest18EE ValidonlySomeReasonsTest19EE
+    """
+)
+
+#: Valid for PKITS, refused here on purpose: DSA.
+NOT_SUPPORTED = ("ValidDSASignaturesTest4EE", "ValidDSAParameterInheritanceTest5EE")
+
+#: End entities of the suite that no case judges, with the reason.
+EXCLUDED = {
+    **dict.fromkeys(NEEDS_POLICIES, "needs certificate policies"),
+    **dict.fromkeys(NEEDS_CRLS, "needs CRLs"),
+}
+
+
+def names(ending: str) -> tuple[str, ...]:
+    """The names of every certificate file that ends in `ending`, sorted."""
+    folder = files(cryptography_vectors) / "x509" / "PKITS_data" / "certs"
+    found = (entry.name.removesuffix(".crt") for entry in folder.iterdir())
+    return tuple(sorted(name for name in found if name.endswith(ending)))
