@@ -1,7 +1,7 @@
 """`python tools/audit.py LOCK...`: known vulnerabilities of locked packages, by pip-audit.
 
-pip-audit also says "no known vulnerabilities" of a package that its database never answered about, so the verdict
-here is counted from its JSON report, package by package.
+pip-audit also says "no known vulnerabilities" of a package that its database never answered about:
+the verdict here is counted from its JSON report, package by package.
 
 Exit codes: 0 none known, or the database cannot be reached (one line says so); 1 some are known; 2 usage;
 4 pip-audit failed.
@@ -27,7 +27,7 @@ def verdict(lock: str, report: str, complaint: str) -> tuple[int, str]:
     bad = [package for package in packages if package.get("vulns")]
     if bad:
         lines = [
-            f"  {package['name']} {package['version']}: {flaw['id']}, fixed in {', '.join(flaw['fix_versions'])}"
+            f"  {package['name']} {package['version']}: {flaw['id']}, fix: {', '.join(flaw['fix_versions'])}"
             for package in bad
             for flaw in package["vulns"]
         ]
