@@ -12,6 +12,7 @@ Rules:
 import contextlib
 import json
 import os
+import select
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -47,8 +48,6 @@ class LineWriter:
 
 
 def _wait_writable(descriptor: int) -> None:
-    import select
-
     with contextlib.suppress(OSError):
         select.select([], [descriptor], [], 1.0)
 

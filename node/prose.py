@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from node.model.events import EventName as E
 
+_MESSAGE_SENT = "generating {} {{kind}} {{message_id}} [ {{payloads}} ] for {{peer}} ({{octets}} bytes)"
+_MESSAGE_RECEIVED = "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{peer}} ({{octets}} bytes)"
+
 _TEMPLATES: dict[E, str] = {
     E.NODE_STARTED: "{role} starting, profile {profile}, version {version}",
     E.CERTIFICATE_LOADED: "loaded certificate of {subject} from {file}",
@@ -25,12 +28,12 @@ _TEMPLATES: dict[E, str] = {
     E.NODE_STOPPED: "stopped after {uptime} s",
     E.NODE_FAILED: "FAILED: {detail}",
     E.SPI_ASSIGNED: "assigned SPI {spi} to the IKE_SA with {peer}",
-    E.IKE_SA_INIT_SENT: "generating IKE_SA_INIT {kind} {message_id} [ {payloads} ] for {peer} ({octets}
-    bytes)", E.IKE_SA_INIT_RECEIVED: "parsed IKE_SA_INIT {kind} {message_id} [ {payloads} ] from {peer}
-    ({octets} bytes)", E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
+    E.IKE_SA_INIT_SENT: _MESSAGE_SENT.format("IKE_SA_INIT"),
+    E.IKE_SA_INIT_RECEIVED: _MESSAGE_RECEIVED.format("IKE_SA_INIT"),
+    E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
     E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
-    E.IKE_AUTH_SENT: "generating IKE_AUTH {kind} {message_id} [ {payloads} ] for {peer} ({octets} bytes)",
-    E.IKE_AUTH_RECEIVED: "parsed IKE_AUTH {kind} {message_id} [ {payloads} ] from {peer} ({octets} bytes)",
+    E.IKE_AUTH_SENT: _MESSAGE_SENT.format("IKE_AUTH"),
+    E.IKE_AUTH_RECEIVED: _MESSAGE_RECEIVED.format("IKE_AUTH"),
     E.PEER_CERTIFICATE_VERIFIED: 'certificate "{subject}" of {peer} is trusted, issued by "{issuer}"',
     E.PEER_IDENTITY_VERIFIED: "identity {identity} of {peer} is the expected one and in its certificate",
     E.PEER_AUTH_VERIFIED: "authentication of {peer} with {method} successful",
@@ -38,16 +41,16 @@ _TEMPLATES: dict[E, str] = {
     E.IKE_SA_ESTABLISHED: "IKE_SA {spi_i}_i {spi_r}_r established with {peer}[{peer_identity}], {suite}",
     E.IKE_SA_FAILED: "IKE_SA {spi_i}_i with {peer} failed: {reason}",
     E.IKE_SA_DELETED: "IKE_SA {spi_i}_i {spi_r}_r with {peer} deleted: {reason}",
-    E.CREATE_CHILD_SA_SENT: "generating CREATE_CHILD_SA {kind} {message_id} [ {payloads} ] for {peer}",
-    E.CREATE_CHILD_SA_RECEIVED: "parsed CREATE_CHILD_SA {kind} {message_id} [ {payloads} ] from {peer}",
-    E.INFORMATIONAL_SENT: "generating INFORMATIONAL {kind} {message_id} [ {payloads} ] for {peer}",
-    E.INFORMATIONAL_RECEIVED: "parsed INFORMATIONAL {kind} {message_id} [ {payloads} ] from {peer}",
+    E.CREATE_CHILD_SA_SENT: _MESSAGE_SENT.format("CREATE_CHILD_SA"),
+    E.CREATE_CHILD_SA_RECEIVED: _MESSAGE_RECEIVED.format("CREATE_CHILD_SA"),
+    E.INFORMATIONAL_SENT: _MESSAGE_SENT.format("INFORMATIONAL"),
+    E.INFORMATIONAL_RECEIVED: _MESSAGE_RECEIVED.format("INFORMATIONAL"),
     E.NOTIFY_SENT: "sending notify {notify} to {peer}: {detail}",
     E.NOTIFY_RECEIVED: "received notify {notify} from {peer}",
     E.RETRANSMITTED: "retransmit {n} of request with message ID {message_id}",
     E.RETRANSMISSION_GAVE_UP: "giving up, {peer} does not answer",
-    E.RESPONSE_REPEATED: "received request with message ID {message_id} once more from {peer}, response
-    sent again", E.DATAGRAM_DROPPED: "dropped datagram from {peer}: {reason} ({count} so far) {detail}",
+    E.RESPONSE_REPEATED: "received request {message_id} once more from {peer}, response sent again",
+    E.DATAGRAM_DROPPED: "dropped datagram from {peer}: {reason} ({count} so far) {detail}",
     E.CHILD_SA_INSTALLED: (
         "CHILD_SA established with SPIs {inbound_spi}_i {outbound_spi}_o and TS {local} === {remote}, {suite}"
     ),
@@ -70,8 +73,13 @@ _WARN = frozenset(
     {E.DATAGRAM_DROPPED, E.PACKET_DROPPED, E.RETRANSMITTED, E.RETRANSMISSION_GAVE_UP, E.TUN_UNAVAILABLE}
 )
 _GOOD = frozenset(
-    {E.IKE_SA_ESTABLISHED, E.CHILD_SA_INSTALLED, E.ESP_PAYLOAD_DECRYPTED, E.ESP_ACK_RECEIVED,
-    E.PINGS_COMPLETED}
+    {
+        E.IKE_SA_ESTABLISHED,
+        E.CHILD_SA_INSTALLED,
+        E.ESP_PAYLOAD_DECRYPTED,
+        E.ESP_ACK_RECEIVED,
+        E.PINGS_COMPLETED,
+    }
 )
 
 
