@@ -8,7 +8,7 @@ Rules:
 3. What lies left of the window is stale: it cannot be told from a replay.
 
 The window is one integer used as a bit mask, bit 0 standing for the highest number seen. Up to 1,024
-packets that is as fast as the ring of words of RFC 6479 or faster (docs/measurements.md); above that the
+packets that is as fast as the ring of words of RFC 6479 or faster; above that the
 ring would win.
 """
 
