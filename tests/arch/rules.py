@@ -1,8 +1,8 @@
 """The rules of the source tree as functions from a directory to a list of breaches, one line each.
 
 They look at syntax trees only, so a rule holds for code that no test runs, and for imports under
-TYPE_CHECKING. Each takes the root of a tree: the tests give it the project, and a small bad tree to show that it can
-fail.
+TYPE_CHECKING. Each takes the root of a tree: the tests give it the project, and a small bad tree to show that
+it can fail.
 """
 
 import ast
@@ -183,7 +183,7 @@ def _goes_wrong(own: str, target: str) -> bool:
 
 
 def package_breaches(root: Path) -> list[str]:
-    """`node`, `lab` and `ca` never import each other; `yamlschema` serves `node` and `lab`, and knows neither."""
+    """`node`, `lab` and `ca` never import each other; `yamlschema` serves `node` and `lab`, knows neither."""
     allowed = {"node": {"yamlschema"}, "lab": {"yamlschema"}, "ca": set[str](), "yamlschema": set[str]()}
     return [
         str(item)
@@ -237,7 +237,7 @@ def profile_word_breaches(root: Path) -> list[str]:
 
 
 def compare_breaches(root: Path) -> list[str]:
-    """`==` on something called icv, mac, tag or digest: hmac.compare_digest takes the same time for any value.
+    """`==` on something called icv, mac, tag or digest: hmac.compare_digest takes the same time for all.
 
     A comparison with None, a number or a NAMED_CONSTANT is about a kind (an ASN.1 tag), not about a secret.
     """
