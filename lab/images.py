@@ -18,7 +18,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,10 @@ def ensure_image(
 
     `base` (or IPSECLAB_BASE) forces the base image; otherwise see `ensure_base`.
     """
-    root, client = root or project_root(), client or connect()
+    if client is None:
+        with closing(connect()) as own:
+            return ensure_image(say, own, root, base)
+    root = root or project_root()
     asked = base or os.environ.get(BASE_VARIABLE, "")
     digest, tag = source_digest(root, asked), version(root)
     with _engine_errors("cannot look for the node image"):
@@ -274,7 +277,9 @@ def ensure_base(say: Say, client: docker.DockerClient | None = None, asked: str 
     Order: `asked`; python:3.13-slim if present; the local base if present; python:3.13-slim if its registry
     answers; else the local base made by debootstrap, which takes root once. Raises ImageError.
     """
-    client = client or connect()
+    if client is None:
+        with closing(connect()) as own:
+            return ensure_base(say, own, asked)
     with _engine_errors("cannot get a base image"):
         if asked:
             return _asked_base(client, asked, say)
