@@ -17,7 +17,7 @@ _MESSAGE_RECEIVED = "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{p
 _TEMPLATES: dict[E, str] = {
     E.NODE_STARTED: "{role} starting, profile {profile}, version {version}",
     E.CERTIFICATE_LOADED: "loaded certificate of {subject} from {file}",
-    E.PRIVATE_KEY_LOADED: "loaded private key from {file} ({algorithm}, PKCS#8)",
+    E.PRIVATE_KEY_LOADED: "loaded PKCS#8 private key of {identity} from {file}",
     E.DH_KEY_PAIR_GENERATED: "generated DH key pair ({group}, {octets} octets)",
     E.UDP_BOUND: "listening on UDP {address}[{port}]",
     E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",

@@ -24,6 +24,7 @@ LAYERS = {
     "node.model": 0,
     "node.ports": 0,
     "node.errors": 0,
+    "node.version": 0,
     "node.wire.rfc7296": 1,
     "node.wire.asn1": 1,
     "node.crypto": 1,

@@ -1,0 +1,97 @@
+"""What a running node answers on its control socket."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from node.config import Role
+from node.control.protocol import Request, RequestError
+from node.daemon.node import Node
+from node.ike.status import SaStatus
+from node.net import clock
+from node.version import VERSION
+
+
+def handle(node: Node, request: Request) -> Mapping[str, Any]:
+    """Carry out one request. Raises RequestError where it cannot be."""
+    match request.command:
+        case "status":
+            return status(node)
+        case "counters":
+            return counters(node)
+        case "health":
+            return {"healthy": healthy(node)}
+        case "version":
+            return {"version": VERSION, "profile": node.config.profile}
+        case "initiate":
+            return _initiate(node)
+        case "terminate":
+            return _terminate(node, request.arguments.get("ike_spi"))
+    raise RequestError(f"{request.command} is not implemented")
+
+
+def healthy(node: Node) -> bool:
+    """A responder is healthy once its socket is bound, an initiator while a Child SA is up."""
+    if node.stopping:
+        return False
+    return node.config.role is Role.RESPONDER or bool(node.plane.query())
+
+
+def status(node: Node) -> dict[str, Any]:
+    """The node, its IKE SAs and its Child SAs with their counters."""
+    config, now = node.config, clock.monotonic()
+    return {
+        "name": config.name,
+        "role": str(config.role),
+        "profile": config.profile,
+        "version": VERSION,
+        "uptime": round(now - node.since, 3),
+        "listening": {"address": node.udp.address, "port": node.udp.port},
+        "inner": {"address": config.tun.address, "kind": node.inner_kind},
+        "healthy": healthy(node),
+        "half_open": node.endpoint.half_open,
+        "ike_sas": [_ike_sa(sa, now) for sa in node.endpoint.sas()],
+        "child_sas": [asdict(child) for child in node.plane.query()],
+        "dropped": dict(node.log.dropped),
+    }
+
+
+def counters(node: Node) -> dict[str, Any]:
+    """Everything that is counted, by name; all of it exact since the start."""
+    return {
+        "dropped": dict(node.log.dropped),
+        "events": dict(node.log.emitted),
+        "keepalives": node.keepalives,
+        "udp_errors": dict(node.udp.errors),
+        "half_open": node.endpoint.half_open,
+        "ike_sas": len(node.endpoint.sas()),
+        "child_sas": len(node.plane.query()),
+    }
+
+
+def _ike_sa(sa: SaStatus, now: float) -> dict[str, Any]:
+    found = asdict(sa)
+    since = found.pop("established_at")
+    return {**found, "established_for": None if since is None else round(now - since, 3)}
+
+
+def _initiate(node: Node) -> dict[str, Any]:
+    if node.stopping:
+        raise RequestError("the node is stopping")
+    if not node.config.peer.address:
+        raise RequestError("peer.address is not set, so there is nobody to initiate to")
+    node.initiate()
+    return {"initiated": f"{node.config.peer.address}:{node.config.peer.port}"}
+
+
+def _terminate(node: Node, ike_spi: str | None) -> dict[str, Any]:
+    if ike_spi is None:
+        known = [sa.spi_i if sa.is_initiator else sa.spi_r for sa in node.endpoint.sas()]
+        for spi in known:
+            node.terminate(bytes.fromhex(spi))
+        return {"deleted": len(known)}
+    try:
+        node.terminate(bytes.fromhex(ike_spi))
+    except (ValueError, KeyError):
+        raise RequestError(f"no IKE SA has our SPI {ike_spi[:40]!r}") from None
+    return {"deleted": 1}

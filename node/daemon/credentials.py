@@ -1,0 +1,120 @@
+"""Certificates and private key from the configured files.
+
+Rules:
+
+1. A private key that somebody else could read is refused, whatever else is right.
+2. Key, certificate and identity must belong together: better now than as AUTHENTICATION_FAILED at the peer.
+3. The key's octets live only inside the signer.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.config import Config
+from node.crypto.signature import KeySigner, load_signer
+from node.daemon.failure import StartError
+from node.model.payloads import Identification
+from node.model.registry import PayloadType
+from node.pki.identity import describe, identity_of, local_identification
+from node.pki.loading import load_certificates, matches_key
+
+#: Octets of a PEM key: RSA-16384 has below 13,000.
+MAX_KEY_OCTETS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What we present and whom we trust. `chain` is our certificate, then intermediate CAs."""
+
+    anchors: tuple[bytes, ...]
+    chain: tuple[bytes, ...]
+    signer: KeySigner
+    identity: Identification
+
+    @property
+    def identity_text(self) -> str:
+        """Our identity as people write it."""
+        return describe(self.identity.id_type, self.identity.data)
+
+
+def load_anchors(config: Config) -> tuple[bytes, ...]:
+    """The trusted CA certificates. Raises StartError."""
+    return _certificates(config.credentials.ca, "credentials.ca")
+
+
+def load_chain(config: Config) -> tuple[bytes, ...]:
+    """Our certificate and what stands behind it in the file. Raises StartError."""
+    return _certificates(config.credentials.certificate, "credentials.certificate")
+
+
+def load_key(config: Config, certificate: bytes) -> KeySigner:
+    """The private key, which must be that of the certificate. Raises StartError."""
+    path = config.credentials.key
+    try:
+        signer = load_signer(read_key(path))
+        matches = matches_key(certificate, signer.public_key)
+    except ValueError as error:
+        raise StartError(f"credentials.key: {path}: {error}") from error
+    if not matches:
+        raise StartError(
+            f"credentials.key: {path}: is not the key of {config.credentials.certificate}; "
+            "give the pair that was issued together"
+        )
+    return signer
+
+
+def own_identity(config: Config, certificate: bytes) -> Identification:
+    """Our ID payload: configured, or the certificate's own.
+
+    Raises StartError where it is not in the certificate.
+    """
+    try:
+        text = config.local.identity or identity_of(certificate)
+        return local_identification(text, certificate, PayloadType.IDI)
+    except ValueError as error:
+        raise StartError(f"local.identity: {config.credentials.certificate}: {error}") from error
+
+
+def read_key(path: str) -> bytes:
+    """The octets of a key file that only its owner, who is us or root, can read. Raises StartError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise StartError(_unreadable("credentials.key", path, error)) from error
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise StartError(f"credentials.key: {path}: is no regular file")
+        if found.st_mode & 0o077:
+            mode = stat.S_IMODE(found.st_mode)
+            raise StartError(
+                f"credentials.key: {path}: mode {mode:04o} lets others read the key; run: chmod 0600 {path}"
+            )
+        if found.st_uid not in (os.geteuid(), 0):
+            raise StartError(
+                f"credentials.key: {path}: belongs to uid {found.st_uid}, not to us (uid {os.geteuid()}); "
+                f"run: chown {os.geteuid()} {path}"
+            )
+        octets = file.read(MAX_KEY_OCTETS + 1)
+    if len(octets) > MAX_KEY_OCTETS:
+        raise StartError(f"credentials.key: {path}: is larger than {MAX_KEY_OCTETS} octets")
+    return octets
+
+
+def _certificates(path: str, setting: str) -> tuple[bytes, ...]:
+    try:
+        return load_certificates(Path(path).read_bytes())
+    except OSError as error:
+        raise StartError(_unreadable(setting, path, error)) from error
+    except ValueError as error:
+        raise StartError(f"{setting}: {path}: {error}") from error
+
+
+def _unreadable(setting: str, path: str, error: OSError) -> str:
+    remedy = {
+        FileNotFoundError: "issue it with `python -m ca`, or set the right path",
+        PermissionError: f"make it readable for uid {os.geteuid()}",
+    }.get(type(error), "give a PEM file")
+    return f"{setting}: {path}: {error.strerror}; {remedy}"

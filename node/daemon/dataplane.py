@@ -1,0 +1,88 @@
+"""The data path in this process: datagrams to inner packets and back, over one SAD.
+
+Rules:
+
+1. Fail closed: what the tunnel refuses is dropped and counted, never sent otherwise.
+2. The engine reaches the SAs through `add_inbound`, `add_outbound` and `remove` only, so that a process
+   border fits in between.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.errors import DropReason
+from node.esp.sad import Sad, SaStatus
+from node.esp.tunnel import Incoming, Outgoing, Tunnel
+from node.eventlog import EventLog
+from node.model.child import ChildSa
+from node.model.events import EventName
+from node.model.message import Path
+from node.net.udp import UdpSocket
+from node.ports import Entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The ESP packet that an inner packet came in: the peer's outer address, the SPI in hexadecimal, the
+    sequence number.
+    """
+
+    peer: str
+    spi: str
+    sequence: int
+
+
+#: Takes a decrypted inner packet.
+Deliver = Callable[[bytes, Origin], None]
+#: Hears of an inner packet that left in this ESP packet.
+Sent = Callable[[bytes, Outgoing], None]
+
+
+class DataPlane:
+    """Encapsulates and decapsulates. `deliver` and `sent` are set by the inner side."""
+
+    def __init__(self, udp: UdpSocket, log: EventLog, entropy: Entropy) -> None:
+        self._udp, self._log = udp, log
+        self._sad = Sad(entropy)
+        self._tunnel = Tunnel(self._sad)
+        self.deliver: Deliver = lambda packet, origin: None
+        self.sent: Sent = lambda packet, outgoing: None
+
+    def add_inbound(self, child: ChildSa) -> None:
+        """Accept the Child SA's packets from now on."""
+        self._sad.add_inbound(child)
+
+    def add_outbound(self, child: ChildSa) -> None:
+        """Send through the Child SA from now on."""
+        self._sad.add_outbound(child)
+
+    def remove(self, inbound_spi: bytes) -> None:
+        """Forget both directions."""
+        self._sad.remove(inbound_spi)
+
+    def query(self) -> tuple[SaStatus, ...]:
+        """Every Child SA with its counters."""
+        return self._sad.query()
+
+    def datagram(self, octets: bytes, path: Path) -> None:
+        """Take an ESP packet from the wire."""
+        result = self._tunnel.decapsulate(octets)
+        peer = f"{path.peer_host}:{path.peer_port}"
+        if isinstance(result, Incoming):
+            self.deliver(result.packet, Origin(peer, result.spi.hex(), result.sequence))
+        else:
+            self._log.drop(EventName.DATAGRAM_DROPPED, result.reason, peer=peer, detail=result.detail)
+
+    def packet(self, packet: bytes) -> Outgoing | None:
+        """Send an inner packet through the tunnel; None where there is no way, which is counted."""
+        result = self._tunnel.encapsulate(packet)
+        if isinstance(result, Outgoing):
+            self._udp.send(result.datagram, result.path)
+            self.sent(packet, result)
+            return result
+        self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
+        return None
+
+    def lost(self, detail: str) -> None:
+        """A decrypted packet could not be handed over to the TUN device."""
+        self._log.drop(EventName.PACKET_DROPPED, DropReason.TUN_QUEUE_FULL, detail=detail)

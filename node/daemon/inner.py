@@ -1,0 +1,256 @@
+"""The inner side of the tunnel, as the demo uses it: real kernel sockets behind a TUN device, or the host
+in user
+space.
+
+Rules:
+
+1. Both have the same wire: inner packets are real IP packets.
+2. With TUN the demo's message goes through the kernel's own UDP and ICMP; a message that comes out of the
+   socket is matched with the ESP packet it came in, so that the event can name both.
+"""
+
+import asyncio
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Protocol
+
+from node.daemon.dataplane import DataPlane, Origin
+from node.esp.host import EchoReplied, Host, Send, UdpReceived
+from node.esp.ip import UdpDatagram, read_udp, unpack
+from node.esp.tunnel import Outgoing
+from node.model.selectors import IPAddress
+from node.net.tun import Tun
+
+#: Packets handled in one wakeup before other work gets its turn.
+BATCH = 64
+#: Messages that came in by ESP and are still on their way through the kernel.
+MAX_PENDING = 64
+#: Octets of a ping's data, as `ping` sends.
+_PING_DATA = bytes(range(0x10, 0x10 + 56))
+_UDP = 17
+_ECHO = struct.Struct("!BBHHH")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of what arrives: a UDP message to the demo port with its ESP packet (None where it is not
+    known), an echo
+    reply (source, sequence number, octets of data), and messages that left."""
+
+    message: Callable[[UdpDatagram, Origin | None], None]
+    echo_reply: Callable[[IPAddress, int, int], None]
+    message_sent: Callable[[UdpDatagram, Outgoing], None]
+
+
+class InnerSide(Protocol):
+    """An address inside the tunnel."""
+
+    @property
+    def kind(self) -> str:
+        """How pings and messages travel: `kernel`, `raw` or `user-space`."""
+        ...
+
+    def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
+        """Send a UDP message from the demo port. What does not arrive is the sender's to notice."""
+        ...
+
+    def ping(self, target: IPAddress, sequence: int) -> None:
+        """Send an ICMP echo request."""
+        ...
+
+    def close(self) -> None:
+        """Stop; nothing is delivered any more."""
+        ...
+
+
+class UserSpaceInner:
+    """The host in user space."""
+
+    kind = "user-space"
+
+    def __init__(self, host: Host, plane: DataPlane, listener: Listener, demo_port: int) -> None:
+        self._host, self._plane, self._listener, self._port = host, plane, listener, demo_port
+        plane.deliver, plane.sent = self._deliver, self._sent
+
+    def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
+        """Send a UDP message from the demo port."""
+        self._plane.packet(self._host.send_udp(target, self._port, port, payload))
+
+    def ping(self, target: IPAddress, sequence: int) -> None:
+        """Send an ICMP echo request."""
+        self._plane.packet(self._host.ping(sequence, target))
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _deliver(self, packet: bytes, origin: Origin) -> None:
+        for output in self._host.receive(packet):
+            match output:
+                case Send():
+                    self._plane.packet(output.packet)
+                case EchoReplied():
+                    self._listener.echo_reply(output.source, output.sequence, output.size)
+                case UdpReceived() if output.datagram.destination_port == self._port:
+                    self._listener.message(output.datagram, origin)
+                case UdpReceived():
+                    # Nobody listens on other ports; an unreachable message would answer an error with
+                    # traffic.
+                    continue
+
+    def _sent(self, packet: bytes, outgoing: Outgoing) -> None:
+        _tell_sent(packet, outgoing, self._port, self._listener)
+
+
+class KernelInner:
+    """Kernel sockets behind a TUN device. Raises OSError where the demo's UDP port cannot be bound."""
+
+    def __init__(
+        self, tun: Tun, host: Host, plane: DataPlane, listener: Listener, address: IPAddress, demo_port: int
+    ) -> None:
+        self._tun, self._host, self._plane, self._listener = tun, host, plane, listener
+        self._address, self._port = address, demo_port
+        self._pending: OrderedDict[tuple[str, int, bytes], Origin] = OrderedDict()
+        self._loop = asyncio.get_running_loop()
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        self._udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._udp.bind((str(address), demo_port))
+        except OSError:
+            self._udp.close()
+            raise
+        self._icmp = _icmp_socket(address)
+        plane.deliver, plane.sent = self._deliver, self._sent
+        self._loop.add_reader(tun.fileno(), self._on_tun)
+        self._loop.add_reader(self._udp.fileno(), self._on_udp)
+        if self._icmp is not None:
+            self._loop.add_reader(self._icmp.fileno(), self._on_icmp)
+
+    @property
+    def kind(self) -> str:
+        """`raw` where the kernel does not let us have an ICMP socket (ping_group_range)."""
+        return "kernel" if self._icmp is not None else "raw"
+
+    def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
+        """Send a UDP message from the demo port."""
+        self._send(self._udp, payload, (str(target), port))
+
+    def ping(self, target: IPAddress, sequence: int) -> None:
+        """Send an ICMP echo request."""
+        if self._icmp is None:
+            self._plane.packet(self._host.ping(sequence, target))
+            return
+        kind = 8 if target.version == 4 else 128
+        self._send(self._icmp, _ECHO.pack(kind, 0, 0, 0, sequence & 0xFFFF) + _PING_DATA, (str(target), 0))
+
+    def close(self) -> None:
+        """Give sockets and the device back."""
+        for end in (self._udp, self._icmp):
+            if end is not None:
+                self._loop.remove_reader(end.fileno())
+                end.close()
+        self._loop.remove_reader(self._tun.fileno())
+        self._tun.close()
+
+    def _send(self, end: socket.socket, octets: bytes, target: tuple[str, int]) -> None:
+        try:
+            end.sendto(octets, target)
+        except OSError as error:
+            # A link that is down or full loses packets; the demo sends again and reports what is missing.
+            self._plane.lost(f"sending to {target[0]}: {error.strerror}")
+
+    def _on_tun(self) -> None:
+        for _ in range(BATCH):
+            packet = self._tun.read()
+            if packet is None:
+                return
+            self._plane.packet(packet)
+
+    def _deliver(self, packet: bytes, origin: Origin) -> None:
+        if _udp_port(packet) == self._port:
+            self._remember(packet, origin)
+        elif self._icmp is None:
+            for output in self._host.receive(packet):
+                if isinstance(output, EchoReplied):
+                    self._listener.echo_reply(output.source, output.sequence, output.size)
+        if not self._tun.write(packet):
+            self._plane.lost(f"{len(packet)} octets for the TUN device")
+
+    def _remember(self, packet: bytes, origin: Origin) -> None:
+        datagram = _datagram(packet)
+        if datagram is None:
+            return
+        key = (str(datagram.source), datagram.source_port, datagram.payload)
+        self._pending[key] = origin
+        if len(self._pending) > MAX_PENDING:
+            self._pending.popitem(last=False)
+
+    def _on_udp(self) -> None:
+        for _ in range(BATCH):
+            try:
+                payload, source = self._udp.recvfrom(65_535)
+            except OSError:
+                # Nothing there, or an ICMP error for what we sent: the demo notices what is missing.
+                return
+            origin = self._pending.pop((source[0], source[1], payload), None)
+            source_address = ip_address(source[0])
+            self._listener.message(
+                UdpDatagram(source_address, self._address, source[1], self._port, payload), origin
+            )
+
+    def _on_icmp(self) -> None:
+        if self._icmp is None:
+            return
+        for _ in range(BATCH):
+            try:
+                octets, source = self._icmp.recvfrom(65_535)
+            except OSError:
+                return
+            if len(octets) >= _ECHO.size and octets[0] in (0, 129):
+                sequence = _ECHO.unpack_from(octets)[4]
+                self._listener.echo_reply(ip_address(source[0]), sequence, len(octets) - _ECHO.size)
+
+    def _sent(self, packet: bytes, outgoing: Outgoing) -> None:
+        _tell_sent(packet, outgoing, self._port, self._listener)
+
+
+def _tell_sent(packet: bytes, outgoing: Outgoing, port: int, listener: Listener) -> None:
+    if _udp_port(packet) == port:
+        datagram = _datagram(packet)
+        if datagram is not None:
+            listener.message_sent(datagram, outgoing)
+
+
+def _udp_port(packet: bytes) -> int | None:
+    """The destination port where the packet is UDP without IPv6 extension headers; a few octets, for
+    every packet.
+    """
+    if packet[0] >> 4 == 4:
+        if packet[9] != _UDP:
+            return None
+        offset = (packet[0] & 15) * 4
+    elif packet[6] == _UDP:
+        offset = 40
+    else:
+        return None
+    return int.from_bytes(packet[offset + 2 : offset + 4])
+
+
+def _datagram(packet: bytes) -> UdpDatagram | None:
+    whole = unpack(packet)
+    return read_udp(whole) if whole else None
+
+
+def _icmp_socket(address: IPAddress) -> socket.socket | None:
+    """An unprivileged ICMP socket on our inner address, or None where the system does not allow one."""
+    ends = {4: (socket.AF_INET, socket.IPPROTO_ICMP), 6: (socket.AF_INET6, socket.IPPROTO_ICMPV6)}
+    family, protocol = ends[address.version]
+    try:
+        end = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol)
+    except PermissionError:
+        return None
+    end.bind((str(address), 0))
+    return end

@@ -1,0 +1,263 @@
+"""A running node: one event loop that feeds engine and data path and carries out what the engine asks for.
+
+Rules:
+
+1. The engine's outputs are carried out in their order, all of them, before anything else is read.
+2. Each wakeup does a bounded amount of work.
+3. A bug is loud: whatever is raised in a callback ends the node with exit code 70.
+"""
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Coroutine
+from ipaddress import ip_interface
+from typing import Any
+
+from node.config import Role
+from node.daemon.connect import find_path
+from node.daemon.dataplane import DataPlane
+from node.daemon.demo import Demo
+from node.daemon.failure import EXIT_BUG, EXIT_FAILED, EXIT_OK, StartError
+from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
+from node.daemon.start import Started
+from node.errors import DropReason
+from node.esp.host import Host
+from node.ike.outputs import (
+    Dropped,
+    Event,
+    InstallInbound,
+    InstallOutbound,
+    Output,
+    RemoveSa,
+    SaDown,
+    SaUp,
+    Transmit,
+)
+from node.model.child import ChildSa
+from node.model.events import EventName
+from node.model.message import Path
+from node.net import clock
+from node.net.steer import Steer, steer
+from node.ports import Entropy
+
+#: Datagrams handled in one wakeup before other work gets its turn.
+BATCH = 64
+#: Seconds that stopping waits for the answers to our DELETEs; a container gets 10 before it is killed.
+STOP_PATIENCE = 4.0
+
+
+class Node:
+    """One endpoint of either role. Must be made inside a running event loop."""
+
+    def __init__(self, started: Started, entropy: Entropy) -> None:
+        self.config, self.log = started.config, started.log
+        self.endpoint, self.udp = started.endpoint, started.udp
+        self.plane = DataPlane(self.udp, self.log, entropy)
+        self.since = clock.monotonic()
+        self.keepalives = 0
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[int] = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._all_gone = asyncio.Event()
+        self._stopping = False
+        self._demo = Demo(self.config.demo, self.log, clock.monotonic)
+        self._inner = self._inner_side(started, entropy)
+        self._demo.attach(self._inner)
+        self._loop.set_exception_handler(lambda _, context: self._on_loop_error(context))
+        self._loop.add_reader(self.udp.fileno(), self._on_udp)
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Run until stopped; returns the exit code. An initiator opens its IKE SA."""
+        if self.config.role is Role.INITIATOR:
+            self.initiate()
+        return await self._done
+
+    def initiate(self) -> None:
+        """Open an IKE SA with the configured peer, in the background."""
+        self._spawn(self._connect())
+
+    def terminate(self, ike_spi: bytes) -> None:
+        """Delete one IKE SA, by our SPI. Raises KeyError where there is none."""
+        self.endpoint.delete(ike_spi, clock.monotonic())
+        self._pump()
+
+    def stop(self, reason: str, code: int = EXIT_OK) -> None:
+        """Delete all IKE SAs, wait a moment for the answers, then end with `code`.
+
+        Repeated calls do nothing.
+        """
+        if not self._stopping:
+            self._stopping = True
+            self.log.emit(EventName.NODE_STOPPING, reason=reason)
+            self._spawn(self._stop(code))
+
+    def close(self) -> None:
+        """Give back what the node holds."""
+        for task in self._tasks:
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self.udp.fileno())
+        self._inner.close()
+        self.udp.close()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the node is on its way out."""
+        return self._stopping
+
+    @property
+    def inner_kind(self) -> str:
+        """How inner packets reach this host: `kernel`, `raw` or `user-space`."""
+        return self._inner.kind
+
+    def failed(self, error: BaseException) -> None:
+        """A bug: tell it in full and end."""
+        where = "".join(traceback.format_exception(error))
+        print(where, file=sys.stderr, flush=True)
+        detail = f"bug: {type(error).__name__}: {error}"
+        self.log.emit(EventName.NODE_FAILED, detail=detail, code=EXIT_BUG)
+        self._finish(EXIT_BUG)
+
+    async def _stop(self, code: int) -> None:
+        self.endpoint.delete_all(clock.monotonic())
+        self._pump()
+        try:
+            await asyncio.wait_for(self._all_gone.wait(), STOP_PATIENCE)
+        except TimeoutError:
+            left = len(self.endpoint.sas())
+            self.log.emit(EventName.NODE_STOPPING, reason=f"{left} IKE SAs without an answer to DELETE")
+        self._finish(code)
+
+    async def _connect(self) -> None:
+        peer = self.config.peer
+        try:
+            path = await find_path(self.udp, peer.address, peer.port)
+        except OSError as error:
+            fields = {"peer": f"{peer.address}:{peer.port}", "role": "initiator"}
+            self.log.emit(EventName.IKE_SA_FAILED, **fields, reason=f"peer.address: {error}")
+            self._outcome(False)
+            return
+        if not self._stopping:
+            self.endpoint.initiate(path, clock.monotonic())
+            self._pump()
+
+    async def _show(self, child: ChildSa) -> None:
+        self._outcome(await self._demo.run(child.peer))
+
+    def _outcome(self, good: bool) -> None:
+        """With run.once an initiator ends when it has shown what it could; otherwise it stays to be
+        looked at.
+        """
+        if self.config.run.once and self.config.role is Role.INITIATOR:
+            self.stop("run.once", EXIT_OK if good else EXIT_FAILED)
+
+    # -- input -----------------------------------------------------------------------------------------------
+
+    def _on_udp(self) -> None:
+        for _ in range(BATCH):
+            received = self.udp.receive()
+            if received is None:
+                return
+            self._datagram(*received)
+
+    def _datagram(self, octets: bytes, path: Path) -> None:
+        match steer(octets):
+            case Steer.IKE:
+                self.endpoint.handle_datagram(octets, path, clock.monotonic())
+                self._pump()
+            case Steer.ESP:
+                self.plane.datagram(octets, path)
+            case Steer.KEEPALIVE:
+                self.keepalives += 1
+            case Steer.TRUNCATED:
+                self._dropped(Dropped(DropReason.TRUNCATED, path, f"{len(octets)} octets"))
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.endpoint.handle_timeout(clock.monotonic())
+        self._pump()
+
+    # -- output ----------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        while (output := self.endpoint.poll()) is not None:
+            self._execute(output)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.endpoint.deadline()
+        # The loop's clock is the monotonic clock that the engine is given.
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
+        if self._stopping and not self.endpoint.sas():
+            self._all_gone.set()
+
+    def _execute(self, output: Output) -> None:
+        match output:
+            case Transmit():
+                for datagram in output.datagrams:
+                    self.udp.send(datagram, output.path)
+            case InstallInbound():
+                self.plane.add_inbound(output.child)
+            case InstallOutbound():
+                self.plane.add_outbound(output.child)
+                self._child_up(output.child)
+            case RemoveSa():
+                self.plane.remove(output.inbound_spi)
+            case Event():
+                self.log.emit(output.name, **output.fields)
+                if output.name is EventName.CHILD_SA_FAILED:
+                    self._outcome(False)
+            case Dropped():
+                self._dropped(output)
+            case SaUp():
+                # Told by its event; the Child SA is what the node waits for.
+                return
+            case SaDown():
+                if output.is_initiator and not output.established:
+                    self._outcome(False)
+
+    def _child_up(self, child: ChildSa) -> None:
+        ours = any(child.ike_spi.hex() == sa.spi_i for sa in self.endpoint.sas() if sa.is_initiator)
+        if ours and not self._stopping and (self.config.demo.message or self.config.demo.pings):
+            self._spawn(self._show(child))
+
+    def _dropped(self, dropped: Dropped) -> None:
+        path = dropped.path
+        peer = f"{path.peer_host}:{path.peer_port}" if path else None
+        self.log.drop(EventName.DATAGRAM_DROPPED, dropped.reason, peer=peer, detail=dropped.detail)
+
+    # -- plumbing --------------------------------------------------------------------------------------------
+
+    def _inner_side(self, started: Started, entropy: Entropy) -> InnerSide:
+        address = ip_interface(self.config.tun.address).ip
+        host = Host([address], int.from_bytes(entropy(2)), self.config.tun.mtu)
+        port = self.config.demo.port
+        if started.tun is None:
+            return UserSpaceInner(host, self.plane, self._demo.listener, port)
+        try:
+            return KernelInner(started.tun, host, self.plane, self._demo.listener, address, port)
+        except OSError as error:
+            detail = f"demo.port: UDP {address}[{port}]: {error.strerror}; set another port"
+            raise StartError(detail) from error
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed(error)
+
+    def _on_loop_error(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.failed(error if error is not None else RuntimeError(str(context.get("message"))))
+
+    def _finish(self, code: int) -> None:
+        if not self._done.done():
+            self._done.set_result(code)

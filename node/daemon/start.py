@@ -1,0 +1,152 @@
+"""Everything before the first datagram, in an order that is part of the security.
+
+    1. TUN device, addresses, routes          needs NET_ADMIN
+    2. another user, no capabilities          nothing after this runs as root
+    3. certificates and private key           readable for that user alone
+    4. DH key pair, UDP port, control socket
+
+A container has NET_ADMIN, SETUID and SETGID only: as root it could not read another user's key, as that
+user it could not make the device.
+"""
+
+import errno
+import os
+from dataclasses import dataclass
+from ipaddress import ip_interface, ip_network
+
+from node.config import Config, Switch
+from node.daemon import credentials as files
+from node.daemon.assembly import endpoint
+from node.daemon.credentials import Credentials
+from node.daemon.failure import StartError
+from node.eventlog import EventLog
+from node.ike.endpoint import Endpoint
+from node.ike.outputs import Event
+from node.model.events import EventName
+from node.net import privileges
+from node.net.tun import DEVICE, Tun
+from node.net.udp import UdpSocket
+from node.pki.certificate import read
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a node runs on. `tun` is None where the inner side is in user space."""
+
+    config: Config
+    log: EventLog
+    tun: Tun | None
+    credentials: Credentials
+    endpoint: Endpoint
+    udp: UdpSocket
+
+
+def start(config: Config, log: EventLog) -> Started:
+    """Steps 1 to 4 without the control socket. Raises StartError."""
+    user = _user(config)
+    tun = _open_tun(config, log)
+    _drop_privileges(user, log)
+    credentials = _load(config, log)
+    engine = endpoint(config, credentials)
+    engine.prepare()
+    while (output := engine.poll()) is not None:
+        if isinstance(output, Event):
+            log.emit(output.name, **output.fields)
+    udp = _bind(config, log)
+    return Started(config, log, tun, credentials, engine, udp)
+
+
+def _user(config: Config) -> privileges.User | None:
+    try:
+        user = privileges.find_user(config.run.user)
+    except ValueError as error:
+        raise StartError(f"run.user: {error}; make the user, or leave run.user empty to stay") from error
+    if os.geteuid() == 0:
+        return user
+    if user is not None and config.run.user != "auto" and user.uid != os.geteuid():
+        raise StartError(f"run.user: {config.run.user}: only root can become another user; unset it")
+    return None
+
+
+def _open_tun(config: Config, log: EventLog) -> Tun | None:
+    settings = config.tun
+    if settings.enabled is Switch.FALSE:
+        return None
+    interface = ip_interface(settings.address)
+    networks = [ip_network(text) for text in config.child.remote_ts]
+    try:
+        tun = Tun(settings.name)
+        try:
+            tun.configure(interface, networks, settings.mtu)
+        except OSError:
+            tun.close()
+            raise
+    except OSError as error:
+        reason = _tun_problem(error)
+        if settings.enabled is Switch.TRUE:
+            raise StartError(f"tun.name: {settings.name}: {reason}; or set tun.enabled to false") from error
+        log.emit(EventName.TUN_UNAVAILABLE, reason=reason, address=str(interface.ip))
+        return None
+    routes = [str(network) for network in networks]
+    fields = {"name": tun.name, "address": str(interface.ip), "mtu": settings.mtu, "routes": routes}
+    log.emit(EventName.TUN_READY, **fields)
+    return tun
+
+
+def _tun_problem(error: OSError) -> str:
+    remedies = {
+        errno.ENOENT: f"there is no {DEVICE}; load the module `tun`, or pass the device to the container",
+        errno.EACCES: f"{DEVICE} cannot be opened by uid {os.geteuid()}; start as root with NET_ADMIN",
+        errno.EPERM: f"{DEVICE} refuses; start as root with NET_ADMIN (docker: --cap-add NET_ADMIN)",
+        errno.EBUSY: "a device of this name exists; set tun.name to another one",
+    }
+    known = remedies.get(error.errno or 0)
+    return known or f"cannot be set up: {error.strerror or error}"
+
+
+def _drop_privileges(user: privileges.User | None, log: EventLog) -> None:
+    try:
+        privileges.harden()
+        bounding = privileges.drop(user)
+    except OSError as error:
+        name = user.name if user else "this user"
+        raise StartError(
+            f"run.user: cannot become {name} for good: {error}; the container needs SETUID and SETGID"
+        ) from error
+    fields = {"uid": os.getuid(), "gid": os.getgid(), "bounding_capabilities": bounding}
+    log.emit(EventName.PRIVILEGES_DROPPED, **fields)
+
+
+def _load(config: Config, log: EventLog) -> Credentials:
+    anchors = files.load_anchors(config)
+    chain = files.load_chain(config)
+    outline = read(chain[0])
+    identity = files.own_identity(config, chain[0])
+    log.emit(
+        EventName.CERTIFICATE_LOADED,
+        file=config.credentials.certificate,
+        subject=str(outline.subject),
+        issuer=str(outline.issuer),
+        not_after=outline.parsed.not_valid_after_utc.isoformat(),
+        authorities=len(anchors),
+    )
+    signer = files.load_key(config, chain[0])
+    credentials = Credentials(anchors, chain, signer, identity)
+    key = {"file": config.credentials.key, "identity": credentials.identity_text}
+    log.emit(EventName.PRIVATE_KEY_LOADED, **key)
+    return credentials
+
+
+def _bind(config: Config, log: EventLog) -> UdpSocket:
+    address, port = config.listen.address, config.listen.port
+    try:
+        udp = UdpSocket(address, port)
+    except OSError as error:
+        remedy = {
+            errno.EADDRINUSE: "stop the process that has the port, or set another one",
+            errno.EADDRNOTAVAIL: "set an address of this host, or 0.0.0.0",
+            errno.EACCES: "ports below 1024 need a privilege; set another one",
+        }.get(error.errno or 0, "set another address or port")
+        raise StartError(f"listen: UDP {address}[{port}]: {error.strerror}; {remedy}") from error
+    log.emit(EventName.UDP_BOUND, address=udp.address, port=udp.port)
+    return udp
