@@ -245,7 +245,7 @@ def identity_of(certificate: bytes) -> str:
             return f"fqdn:{name.value}"
     if not outline.subject.rdns:
         raise ValueError("the certificate has neither a DNS name nor a subject; configure local.identity")
-    return f"dn:{outline.subject}"
+    return f"dn:{outline.subject.text}"
 
 
 def local_identification(text: str, certificate: bytes, payload_type: PayloadType) -> Identification:

@@ -6,8 +6,10 @@ Nothing here opens files; the caller reads them and names them in front of the m
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 
 from node.errors import AuthError
 from node.pki.certificate import read
@@ -42,6 +44,16 @@ def _decoded(block: bytes, number: int) -> bytes:
     except (binascii.Error, AuthError) as error:
         raise ValueError(f"certificate {number} in it is damaged: {error}") from None
     return octets
+
+
+def authority_hashes(certificates: Sequence[bytes]) -> bytes:
+    """The concatenated SHA-1 hashes (20 octets each) of the CAs' SubjectPublicKeyInfos, as a CERTREQ payload
+    of encoding 4 carries them (RFC 7296 3.7). Raises ValueError where a certificate cannot be read."""
+    try:
+        keys = dict.fromkeys(read(one).spki for one in certificates)
+    except AuthError as error:
+        raise ValueError(str(error)) from None
+    return b"".join(hashlib.sha1(key, usedforsecurity=False).digest() for key in keys)
 
 
 def matches_key(certificate: bytes, public_key: bytes) -> bool:

@@ -89,10 +89,15 @@ class DistinguishedName:
             a.text for rdn in self.rdns for a in rdn if a.type == attribute_type and a.text is not None
         )
 
-    def __str__(self) -> str:
-        """The RFC 4514 string, safe to print and capped; `(empty)` for a name without RDNs."""
+    @property
+    def text(self) -> str:
+        """The whole RFC 4514 string; control characters are escaped. Empty for a name without RDNs."""
         rdns = ("+".join(sorted(str(attribute) for attribute in rdn)) for rdn in reversed(self.rdns))
-        return printable(",".join(rdns)) or "(empty)"
+        return ",".join(rdns)
+
+    def __str__(self) -> str:
+        """`text`, capped for messages; `(empty)` for a name without RDNs."""
+        return printable(self.text) or "(empty)"
 
 
 def _escape(text: str) -> str:

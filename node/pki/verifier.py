@@ -62,8 +62,8 @@ class CertificateVerifier:
             identity=identity,
             public_key=end_entity.spki,
             certificate=end_entity.octets,
-            subject=str(end_entity.subject),
-            issuer=str(end_entity.issuer),
+            subject=end_entity.subject.text,
+            issuer=end_entity.issuer.text,
             serial=f"{end_entity.serial:x}",
             fingerprint=hashlib.sha256(end_entity.octets).hexdigest(),
         )

@@ -6,6 +6,7 @@ from cryptography import x509
 from node.errors import AuthError, AuthFailure
 from node.model.payloads import Identification
 from node.model.registry import IdType, PayloadType
+from node.pki.certificate import read
 from node.pki.identity import (
     MAX_ID_OCTETS,
     ExpectedIdentity,
@@ -213,7 +214,7 @@ def test_hostile_subject_is_escaped(root: Issued) -> None:
 
 def test_empty_subject_with_names(root: Issued) -> None:
     nameless = issue("", root, [(x509.SubjectAlternativeName([x509.DNSName("peer.example")]), True)])
-    assert make.verify([nameless.der], [root.der], "fqdn:peer.example").subject == "(empty)"
+    assert make.verify([nameless.der], [root.der], "fqdn:peer.example").subject == ""
 
 
 def test_several_expected(root: Issued) -> None:
@@ -230,6 +231,17 @@ def test_default_identity(root: Issued) -> None:
         identity_of(issue("", root).der)
     with pytest.raises(ValueError, match="cannot be read"):
         identity_of(b"junk")
+
+
+def test_default_identity_of_a_long_subject_is_whole(root: Issued) -> None:
+    subject = ",".join(f"OU=unit {number} of many" for number in range(40))
+    long_one = leaf(subject, root).der
+    assert len(identity_of(long_one)) > 600
+    with pytest.raises(ValueError, match="at most 1024"):
+        local_identification(identity_of(long_one), long_one, PayloadType.IDI)
+    short = leaf(",".join(f"OU=unit {number} of many" for number in range(20)), root).der
+    sent = local_identification(identity_of(short), short, PayloadType.IDI)
+    assert sent.data == read(short).subject.octets
 
 
 def test_our_own_dn_goes_out_as_the_subjects_octets(root: Issued) -> None:

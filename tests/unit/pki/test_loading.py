@@ -1,17 +1,19 @@
 """PEM files, keys that must match, and the certificates that the founding document's commands make."""
 
+import hashlib
 import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from node.errors import AuthError, AuthFailure
 from node.pki.certificate import read
 from node.pki.identity import identity_of
-from node.pki.loading import MAX_PEM_OCTETS, load_certificates, matches_key
+from node.pki.loading import MAX_PEM_OCTETS, authority_hashes, load_certificates, matches_key
 from tests.unit.pki import factory as make
 from tests.unit.pki.factory import ca, leaf
 
@@ -70,6 +72,18 @@ def test_key_and_certificate() -> None:
     assert not matches_key(other.der, spki)
     with pytest.raises(ValueError, match="cannot be read"):
         matches_key(b"junk", spki)
+
+
+def test_authorities_of_a_certificate_request() -> None:
+    first, second = ca("First"), ca("Second")
+    bits_only = x509.SubjectKeyIdentifier.from_public_key(first.key.public_key()).digest
+    found = authority_hashes([first.der, second.der, first.der])
+    assert len(found) == 40
+    spki = first.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert found[:20] == hashlib.sha1(spki).digest()
+    assert found[:20] != bits_only
+    with pytest.raises(ValueError, match="cannot be read"):
+        authority_hashes([b"junk"])
 
 
 @pytest.mark.parametrize("name", ["initiator", "responder"])

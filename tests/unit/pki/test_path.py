@@ -2,21 +2,23 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from node.errors import AuthError, AuthFailure
 from node.model.registry import PayloadType
 from node.pki import der
+from node.pki.certificate import read
 from node.pki.identity import ExpectedIdentity, identification
-from node.pki.keys import KeyPolicy
+from node.pki.keys import KeyPolicy, check_signature_algorithm
 from node.pki.verifier import MAX_CERTIFICATES, CertificateVerifier
 from tests.unit.pki import factory as make
 from tests.unit.pki.factory import DAY, NOW, Issued, ca, failure, issue, leaf, tlv, usage, verify
@@ -427,3 +429,52 @@ def test_loops_are_bounded() -> None:
         AuthFailure.UNTRUSTED_ISSUER,
     }
     assert time.process_time() - started < 1.0
+
+
+_SHA256 = tlv(der.SEQUENCE, bytes.fromhex("0609608648016503040201"))
+_SHA1 = tlv(der.SEQUENCE, bytes.fromhex("06052b0e03021a"))
+_MGF1 = bytes.fromhex("06092a864886f70d010108")
+
+
+def _pss(message: bytes, mask: bytes) -> bytes:
+    """AlgorithmIdentifier of RSASSA-PSS with the hash for the message and that for MGF1; empty for absent."""
+    fields = tlv(0xA0, message) if message else b""
+    fields += tlv(0xA1, tlv(der.SEQUENCE, _MGF1 + mask)) if mask else b""
+    fields += tlv(0xA2, bytes.fromhex("020120"))
+    return tlv(der.SEQUENCE, bytes.fromhex("06092a864886f70d01010a") + tlv(der.SEQUENCE, fields))
+
+
+@pytest.mark.parametrize(
+    ("message", "mask", "accepted"),
+    [
+        (_SHA256, _SHA256, True),
+        (_SHA1, _SHA1, False),
+        (_SHA256, _SHA1, False),
+        (b"", b"", False),
+        (_SHA256, b"", False),
+    ],
+)
+def test_pss_only_with_sha_2(message: bytes, mask: bytes, accepted: bool) -> None:
+    outline = replace(read(root().der), algorithm=_pss(message, mask))
+    if accepted:
+        check_signature_algorithm(outline)
+        return
+    with pytest.raises(AuthError, match="RSASSA-PSS, which is not accepted"):
+        check_signature_algorithm(outline)
+
+
+def test_pss_chain() -> None:
+    """An RSA CA that signs with RSASSA-PSS, as many companies' CAs do."""
+    top = ca("PSS", key=rsa_key(2048))
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(make.name("peer"))
+        .issuer_name(top.certificate.subject)
+        .public_key(rsa_key(2048).public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+    )
+    signed = builder.sign(rsa_key(2048), hashes.SHA256(), rsa_padding=scheme)
+    assert failure([signed.public_bytes(Encoding.DER)], [top.der]) is None
