@@ -1,0 +1,258 @@
+"""Signatures: AUTH payloads of method 14 (RFC 7427 3) and certificates (RFC 5280 4.1.1.3).
+
+    AUTH data of method 14 = length of AlgorithmIdentifier (1 octet) | AlgorithmIdentifier (DER) | signature
+
+Rules:
+
+1. The AlgorithmIdentifier decides, and it must be octet for octet one of the table:
+   nothing in it is interpreted.
+2. SHA-256 or better, the hash built into EdDSA, and for PSS a salt as long as the hash. No SHA-1.
+3. A key of a peer that is weak or cannot be read is refused as such, before it verifies anything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey, Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from node.errors import AuthError, AuthFailure, LocalMisuse
+from node.model.registry import AuthMethod, HashId
+
+PrivateKey = RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
+PublicKey = RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+
+#: NIST SP 800-57: 112 bits of strength; RFC 8247 wants at least this for RSA.
+MIN_RSA_BITS = 2048
+#: A verification with a larger modulus would cost more than a peer may ask for.
+MAX_RSA_BITS = 16384
+#: Smaller exponents invite forgeries of badly checked padding (CVE-2006-4339 and its heirs).
+MIN_RSA_EXPONENT = 65537
+
+_HASHES: dict[HashId, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
+    HashId.SHA2_256: hashes.SHA256,
+    HashId.SHA2_384: hashes.SHA384,
+    HashId.SHA2_512: hashes.SHA512,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One signature algorithm: its DER AlgorithmIdentifier, its hash, and the kind of key it needs."""
+
+    name: str
+    identifier: bytes
+    hash: HashId
+    key: type[RSAPublicKey] | type[ec.EllipticCurvePublicKey] | type[Ed25519PublicKey] | type[Ed448PublicKey]
+    pss: bool = False
+
+
+def _rsa(name: str, last: str, hash_id: HashId) -> Scheme:
+    return Scheme(name, bytes.fromhex("300d06092a864886f70d0101" + last + "0500"), hash_id, RSAPublicKey)
+
+
+def _pss(name: str, last: str, salt: int, hash_id: HashId) -> Scheme:
+    """RSASSA-PSS with explicit parameters (RFC 4055 3.1): hash, MGF1 with that hash, salt."""
+    digest = "300d060960864801650304020" + last + "0500"
+    mgf = "301a06092a864886f70d010108" + digest
+    parameters = f"a00f{digest}a11c{mgf}a2030201{salt:02x}"
+    return Scheme(
+        name, bytes.fromhex("304106092a864886f70d01010a3034" + parameters), hash_id, RSAPublicKey, pss=True
+    )
+
+
+def _ecdsa(name: str, last: str, hash_id: HashId) -> Scheme:
+    return Scheme(name, bytes.fromhex("300a06082a8648ce3d0403" + last), hash_id, ec.EllipticCurvePublicKey)
+
+
+#: The algorithms of RFC 7427 appendix A and RFC 8420 that we accept and use.
+SCHEMES: tuple[Scheme, ...] = (
+    _rsa("RSA with SHA-256", "0b", HashId.SHA2_256),
+    _rsa("RSA with SHA-384", "0c", HashId.SHA2_384),
+    _rsa("RSA with SHA-512", "0d", HashId.SHA2_512),
+    _pss("RSASSA-PSS with SHA-256", "1", 32, HashId.SHA2_256),
+    _pss("RSASSA-PSS with SHA-384", "2", 48, HashId.SHA2_384),
+    _pss("RSASSA-PSS with SHA-512", "3", 64, HashId.SHA2_512),
+    _ecdsa("ECDSA with SHA-256", "02", HashId.SHA2_256),
+    _ecdsa("ECDSA with SHA-384", "03", HashId.SHA2_384),
+    _ecdsa("ECDSA with SHA-512", "04", HashId.SHA2_512),
+    Scheme("Ed25519", bytes.fromhex("300506032b6570"), HashId.IDENTITY, Ed25519PublicKey),
+    Scheme("Ed448", bytes.fromhex("300506032b6571"), HashId.IDENTITY, Ed448PublicKey),
+)
+_BY_IDENTIFIER = {scheme.identifier: scheme for scheme in SCHEMES}
+
+#: The classic ECDSA methods fix curve and hash; the signature is r | s (RFC 4754 3).
+_CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
+    AuthMethod.ECDSA_SHA256_P256: (HashId.SHA2_256, ec.SECP256R1),
+    AuthMethod.ECDSA_SHA384_P384: (HashId.SHA2_384, ec.SECP384R1),
+    AuthMethod.ECDSA_SHA512_P521: (HashId.SHA2_512, ec.SECP521R1),
+}
+
+
+class KeySigner:
+    """Our private key, as the Signer port: always method 14."""
+
+    __slots__ = ("_key", "_pss", "public_key")
+
+    def __init__(self, key: PrivateKey, *, pss: bool = False) -> None:
+        self._key, self._pss = key, pss
+        self.public_key: bytes = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def sign(self, octets: bytes, peer_hashes: frozenset[HashId], /) -> tuple[AuthMethod, bytes]:
+        """Sign with the first scheme that suits our key and the peer's hashes; ECDSA prefers its curve's hash.
+
+        Raises LocalMisuse where the peer accepts no hash we could use.
+        """
+        scheme = self._choose(peer_hashes)
+        signature = _sign(self._key, scheme, octets)
+        return AuthMethod.DIGITAL_SIGNATURE, bytes([len(scheme.identifier)]) + scheme.identifier + signature
+
+    def _choose(self, peer_hashes: frozenset[HashId]) -> Scheme:
+        public = self._key.public_key()
+        wanted = (
+            _CURVE_HASHES.get(public.curve.name) if isinstance(public, ec.EllipticCurvePublicKey) else None
+        )
+        suited = [
+            s for s in SCHEMES if isinstance(public, s.key) and s.hash in peer_hashes and s.pss is self._pss
+        ]
+        if not suited:
+            raise LocalMisuse("the peer accepts no signature hash that suits our key")
+        return next((s for s in suited if s.hash == wanted), suited[0])
+
+    def __repr__(self) -> str:
+        return f"<KeySigner {type(self._key).__name__}>"
+
+
+_CURVE_HASHES = {"secp256r1": HashId.SHA2_256, "secp384r1": HashId.SHA2_384, "secp521r1": HashId.SHA2_512}
+
+
+def load_signer(pem: bytes, *, pss: bool = False) -> KeySigner:
+    """The signer of an unencrypted PEM private key: PKCS#8, or the traditional form.
+
+    Raises ValueError, which says what to do, where it is none, encrypted, of a foreign kind, or weak.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except TypeError:
+        raise ValueError("the private key is encrypted; store it without a passphrase, mode 0600") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("not a private key in PEM form (PKCS#8: -----BEGIN PRIVATE KEY-----)") from None
+    if not isinstance(key, RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey):
+        raise ValueError("the private key must be RSA, ECDSA, Ed25519 or Ed448")
+    weakness = _weakness(key.public_key())
+    if weakness:
+        raise ValueError(f"the private key is refused: {weakness}")
+    if pss and not isinstance(key, RSAPrivateKey):
+        raise ValueError("RSASSA-PSS needs an RSA key")
+    return KeySigner(key, pss=pss)
+
+
+def verify_auth(public_key: bytes, method: AuthMethod, data: bytes, octets: bytes) -> None:
+    """Verify an AUTH payload over `octets` with the key of a SubjectPublicKeyInfo.
+
+    Accepts method 14 and the classic ECDSA methods 9 to 11. Raises AuthError:
+    UNSUPPORTED_METHOD, BAD_SIGNATURE, WEAK_KEY, MALFORMED_CERTIFICATE.
+    """
+    if method == AuthMethod.DIGITAL_SIGNATURE:
+        size = data[0] if data else 0
+        verify_signature(public_key, data[1 : 1 + size], data[1 + size :], octets)
+        return
+    if method not in _CLASSIC:
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, f"authentication method {method} is not accepted")
+    key = _load_public(public_key)
+    hash_id, curve = _CLASSIC[method]
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, curve):
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, f"{method} does not fit the key of the certificate")
+    half = -(-key.curve.key_size // 8)
+    if len(data) != 2 * half:
+        raise _bad_signature()
+    r, s = int.from_bytes(data[:half]), int.from_bytes(data[half:])
+    _checked(lambda: key.verify(encode_dss_signature(r, s), octets, ec.ECDSA(_HASHES[hash_id]())))
+
+
+def verify_signature(public_key: bytes, identifier: bytes, signature: bytes, octets: bytes) -> None:
+    """Verify a signature by the scheme a DER AlgorithmIdentifier names. Raises as `verify_auth`."""
+    scheme = _BY_IDENTIFIER.get(identifier)
+    if scheme is None:
+        detail = "the signature algorithm is not one of " + ", ".join(s.name for s in SCHEMES)
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+    key = _load_public(public_key)
+    if not isinstance(key, scheme.key):
+        raise AuthError(
+            AuthFailure.UNSUPPORTED_METHOD, f"{scheme.name} does not fit the key of the certificate"
+        )
+    _checked(lambda: _verify(key, scheme, signature, octets))
+
+
+def _load_public(octets: bytes) -> PublicKey:
+    try:
+        key = serialization.load_der_public_key(octets)
+    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError):
+        raise AuthError(AuthFailure.MALFORMED_CERTIFICATE, "the public key cannot be read") from None
+    if not isinstance(key, RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey):
+        raise AuthError(AuthFailure.WEAK_KEY, "the public key must be RSA, ECDSA, Ed25519 or Ed448")
+    weakness = _weakness(key)
+    if weakness:
+        raise AuthError(AuthFailure.WEAK_KEY, f"the public key is refused: {weakness}")
+    return key
+
+
+def _weakness(key: PublicKey) -> str:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return (
+            ""
+            if key.curve.name in _CURVE_HASHES
+            else f"the curve {key.curve.name}; use P-256, P-384 or P-521"
+        )
+    if not isinstance(key, RSAPublicKey):
+        return ""
+    numbers = key.public_numbers()
+    if not MIN_RSA_BITS <= numbers.n.bit_length() <= MAX_RSA_BITS:
+        return f"RSA with {numbers.n.bit_length()} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
+    if numbers.n % 2 == 0 or numbers.e % 2 == 0 or numbers.e < MIN_RSA_EXPONENT:
+        return f"the RSA modulus and exponent must be odd and the exponent at least {MIN_RSA_EXPONENT}"
+    return ""
+
+
+def _sign(key: PrivateKey, scheme: Scheme, octets: bytes) -> bytes:
+    if isinstance(key, RSAPrivateKey):
+        return key.sign(octets, _padding(scheme), _HASHES[scheme.hash]())
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(octets, ec.ECDSA(_HASHES[scheme.hash]()))
+    return key.sign(octets)
+
+
+def _verify(key: PublicKey, scheme: Scheme, signature: bytes, octets: bytes) -> None:
+    if isinstance(key, RSAPublicKey):
+        key.verify(signature, octets, _padding(scheme), _HASHES[scheme.hash]())
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(signature, octets, ec.ECDSA(_HASHES[scheme.hash]()))
+    else:
+        key.verify(signature, octets)
+
+
+def _padding(scheme: Scheme) -> padding.PSS | padding.PKCS1v15:
+    if not scheme.pss:
+        return padding.PKCS1v15()
+    digest = _HASHES[scheme.hash]()
+    return padding.PSS(padding.MGF1(digest), digest.digest_size)
+
+
+def _checked(verify: Callable[[], None]) -> None:
+    try:
+        verify()
+    except (InvalidSignature, ValueError):
+        raise _bad_signature() from None
+
+
+def _bad_signature() -> AuthError:
+    return AuthError(
+        AuthFailure.BAD_SIGNATURE, "the signature does not verify with the key of the certificate"
+    )
