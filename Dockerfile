@@ -13,6 +13,7 @@ COPY requirements/node.txt requirements/pip.txt .wheelhouse/ /wheels/
 RUN set -eu; \
     wheel="$(ls /wheels/pip-*.whl 2>/dev/null || true)"; \
     if [ -n "$wheel" ]; then pip="python3 $wheel/pip"; else pip="python3 -m pip"; fi; \
+    $pip --version >/dev/null 2>&1 || { echo "no pip in the base and no wheels here: run 'make image'" >&2; exit 1; }; \
     if [ -n "$wheel" ]; then from="--no-index --find-links=/wheels"; else from=""; fi; \
     $pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
         --no-compile --only-binary=:all: --require-hashes $from --target lib -r /wheels/node.txt; \
