@@ -43,6 +43,9 @@ _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AH, _DESTINATION = 0, 43, 44, 51, 60
 _EXTENSIONS: Final = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AH, _DESTINATION})
 _PORTS: Final = struct.Struct("!HH")
 
+#: Version octet, total length (IPv4), payload length (IPv6).
+_LENGTHS: Final = struct.Struct("!BxHH")
+
 
 class Flow(NamedTuple):
     """What selectors judge of a packet: address octets, upper-layer protocol, and the ports.
@@ -64,15 +67,16 @@ def total_length(packet: bytes) -> int:
     """
     size = len(packet)
     if size >= IPV4_HEADER:
-        version = packet[0] >> 4
+        first: int
+        length: int
+        payload: int
+        first, length, payload = _LENGTHS.unpack_from(packet)
+        version = first >> 4
         if version == 4:
-            length = packet[2] << 8 | packet[3]
-            if IPV4_HEADER <= (packet[0] & 15) << 2 <= length <= size:
+            if IPV4_HEADER <= (first & 15) << 2 <= length <= size:
                 return length
-        elif version == 6 and size >= IPV6_HEADER:
-            length = IPV6_HEADER + (packet[4] << 8 | packet[5])
-            if length <= size:
-                return length
+        elif version == 6 and IPV6_HEADER + payload <= size:
+            return IPV6_HEADER + payload
     raise _malformed(packet)
 
 

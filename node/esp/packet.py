@@ -40,8 +40,11 @@ NEXT_HEADER_NONE: Final = 59
 #: SPIs 1 to 255 are reserved and 0 is never sent on the wire (RFC 4303 2.1).
 MIN_SPI: Final = 256
 
-#: The padding of every possible pad length.
-_PADDING: Final = tuple(bytes(range(1, n + 1)) for n in range(256))
+#: The whole trailer for every pad length (padding, pad length, next header), by the next headers we take.
+_TRAILERS: Final = {
+    next_header: tuple(bytes(range(1, n + 1)) + bytes((n, next_header)) for n in range(256))
+    for next_header in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6)
+}
 
 
 def alignment(block: int) -> int:
@@ -54,14 +57,13 @@ def alignment(block: int) -> int:
 
 
 def trailers(next_header: int) -> tuple[bytes, ...]:
-    """The trailers for pad lengths 0 to 15: padding, pad length, next header."""
-    return tuple(_PADDING[n] + bytes((n, next_header)) for n in range(MAX_BLOCK))
+    """The trailers for pad lengths 0 to 15. Next header is 4 or 41."""
+    return _TRAILERS[next_header][:MAX_BLOCK]
 
 
 def trailer(plain_len: int, align: int, next_header: int) -> bytes:
     """The shortest trailer that aligns `plain_len` octets to `align` (a power of two)."""
-    padding = -(plain_len + TRAILER_SIZE) & (align - 1)
-    return _PADDING[padding] + bytes((padding, next_header))
+    return _TRAILERS[next_header][-(plain_len + TRAILER_SIZE) & (align - 1)]
 
 
 def min_size(sealer: Sealer) -> int:
@@ -71,24 +73,22 @@ def min_size(sealer: Sealer) -> int:
 
 def overhead(sealer: Sealer, plain_len: int) -> int:
     """Octets that encapsulating `plain_len` octets adds, without outer IP and UDP headers."""
-    padded = plain_len + len(trailer(plain_len, alignment(sealer.block), NEXT_HEADER_NONE))
+    padded = plain_len + len(trailer(plain_len, alignment(sealer.block), NEXT_HEADER_IPV4))
     return HEADER_SIZE + sealer.sealed_len(padded) - plain_len
 
 
-def unpad(plain: bytes) -> tuple[int, int] | DropReason:
-    """Next header and octets of the payload in authenticated plaintext, or why it is refused.
+def unpad(plain: bytes) -> int | DropReason:
+    """Octets of the payload in authenticated plaintext, or why it is refused.
 
-    A dummy packet (next header 59) need not be well-formed (RFC 4303 2.6), so it is recognised first.
+    A dummy packet (next header 59) need not be well-formed (RFC 4303 2.6).
     """
-    size = len(plain)
-    if size < TRAILER_SIZE:
+    if len(plain) < TRAILER_SIZE:
         return DropReason.ESP_BAD_PADDING
     padding, next_header = plain[-2], plain[-1]
-    if next_header == NEXT_HEADER_NONE:
-        return DropReason.ESP_DUMMY
-    end = size - TRAILER_SIZE - padding
-    if end < 0 or (padding and plain[end:-TRAILER_SIZE] != _PADDING[padding]):
+    known = _TRAILERS.get(next_header)
+    if known is None:
+        dummy = next_header == NEXT_HEADER_NONE
+        return DropReason.ESP_DUMMY if dummy else DropReason.ESP_BAD_NEXT_HEADER
+    if not plain.endswith(known[padding]):
         return DropReason.ESP_BAD_PADDING
-    if next_header not in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6):
-        return DropReason.ESP_BAD_NEXT_HEADER
-    return next_header, end
+    return len(plain) - TRAILER_SIZE - padding

@@ -88,7 +88,7 @@ class Sad:
     SA or has no selectors, and for what the crypto layer cannot do; nothing is changed then.
     """
 
-    __slots__ = ("_by_spi", "_entries", "_entropy", "_max_packets", "_notices", "_serial", "dropped", "spd")
+    __slots__ = ("_entries", "_entropy", "_max_packets", "_notices", "_serial", "by_spi", "dropped", "spd")
 
     def __init__(self, entropy: Entropy, max_packets: int = ESN_LIMIT) -> None:
         if max_packets < 1:
@@ -96,7 +96,8 @@ class Sad:
         self._entropy = entropy
         self._max_packets = max_packets
         self._entries: dict[bytes, _Entry] = {}
-        self._by_spi: dict[int, InboundSa] = {}
+        #: Inbound SAs by SPI, for the tunnel.
+        self.by_spi: dict[int, InboundSa] = {}
         self._notices: list[RekeyNeeded] = []
         self._serial = 0
         #: Refusals by reason, over all SAs that are and were, and of packets that belong to none.
@@ -112,7 +113,7 @@ class Sad:
         selectors = Selectors(child.local, child.peer)
         entry.inbound = InboundSa(child.inbound_spi, opener, child.replay_window, selectors, _esn(child))
         self._entries[child.inbound_spi] = entry
-        self._by_spi[int.from_bytes(child.inbound_spi)] = entry.inbound
+        self.by_spi[int.from_bytes(child.inbound_spi)] = entry.inbound
 
     def add_outbound(self, child: ChildSa) -> None:
         """Send inner packets that match `child` through it from now on, rather than through older SAs."""
@@ -145,7 +146,7 @@ class Sad:
         entry = self._entries.pop(inbound_spi, None)
         if entry is None:
             return None
-        self._by_spi.pop(int.from_bytes(inbound_spi), None)
+        self.by_spi.pop(int.from_bytes(inbound_spi), None)
         if entry.outbound is not None:
             self.spd.remove(entry.outbound)
         return _status(inbound_spi, entry)
@@ -161,10 +162,6 @@ class Sad:
         found = tuple(self._notices)
         self._notices.clear()
         return found
-
-    def inbound(self, spi: int) -> InboundSa | None:
-        """The SA of an inbound SPI."""
-        return self._by_spi.get(spi)
 
     def count(self, reason: DropReason, sa: InboundSa | OutboundSa | None = None) -> None:
         """Count a refusal, with its SA where it has one."""

@@ -58,7 +58,7 @@ class Tunnel:
 
     def __init__(self, sad: Sad) -> None:
         self._sad = sad
-        self._inbound = sad.inbound
+        self._inbound = sad.by_spi.get
         self._candidates = sad.spd.candidates
 
     def encapsulate(self, packet: bytes) -> Outgoing | Refused:
@@ -119,15 +119,14 @@ class Tunnel:
         return None
 
     def _deliver(self, sa: InboundSa, sequence: int, plain: bytes) -> Incoming | Refused:
-        unpadded = unpad(plain)
-        if isinstance(unpadded, DropReason):
-            return self._refuse(unpadded, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
-        next_header, end = unpadded
+        end = unpad(plain)
+        if not isinstance(end, int):
+            return self._refuse(end, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
         packet = plain[:end]
         try:
             length = total_length(packet)
-            if (packet[0] >> 4 == 4) != (next_header == NEXT_HEADER_IPV4):
-                detail = f"SPI {sa.spi.hex()}: next header {next_header} holds IP version {packet[0] >> 4}"
+            if (packet[0] >> 4 == 4) != (plain[-1] == NEXT_HEADER_IPV4):
+                detail = f"SPI {sa.spi.hex()}: next header {plain[-1]} holds IP version {packet[0] >> 4}"
                 return self._refuse(DropReason.INNER_MALFORMED, detail, sa)
             if addresses(packet) != sa.accepted_addresses and not _admits(sa, packet):
                 detail = f"SPI {sa.spi.hex()}: {_describe(packet)}"

@@ -49,6 +49,7 @@ SUITES = (
     GCM,
     suite(EncrId.ENCR_AES_GCM_16, 128),
     suite(EncrId.ENCR_CHACHA20_POLY1305, None),
+    suite(EncrId.ENCR_NULL, None, IntegId.AUTH_HMAC_SHA2_256_128),
 )
 
 
@@ -65,7 +66,8 @@ class Octets:
 def keys(chosen: Suite, seed: int) -> DirectionKeys:
     """Keys of the right sizes for a suite."""
     octets = Octets(seed)
-    encr = (chosen.encr.key_length or 256) // 8 + (0 if chosen.encr.id == EncrId.ENCR_AES_CBC else 4)
+    encr = 0 if chosen.encr.id == EncrId.ENCR_NULL else (chosen.encr.key_length or 256) // 8
+    encr += 0 if chosen.integ else 4
     integ = _HASHES[chosen.integ][1] if chosen.integ else 0
     return DirectionKeys(Secret(octets(encr)), Secret(octets(integ)))
 
@@ -198,10 +200,12 @@ def esp(
     esn = chosen.esn == EsnId.ESN
     header = spi + struct.pack("!I", sequence & 0xFFFFFFFF)
     encr, integ = secrets.encr.reveal(), secrets.integ.reveal()
-    if chosen.encr.id == EncrId.ENCR_AES_CBC:
-        iv = Octets(seed)(16)
-        cipher = Cipher(algorithms.AES(encr), modes.CBC(iv)).encryptor()
-        octets = header + iv + cipher.update(plain) + cipher.finalize()
+    if chosen.integ:
+        octets = header + plain
+        if encr:
+            iv = Octets(seed)(16)
+            cipher = Cipher(algorithms.AES(encr), modes.CBC(iv)).encryptor()
+            octets = header + iv + cipher.update(plain) + cipher.finalize()
         name, _, size = _HASHES[chosen.integ]
         high = struct.pack("!I", sequence >> 32) if esn else b""
         return octets + hmac.new(integ, octets + high, getattr(hashlib, name)).digest()[:size]
@@ -215,11 +219,13 @@ def unseal(chosen: Suite, secrets: DirectionKeys, packet: bytes, high: int = 0) 
     """The plaintext with its trailer of an ESP packet; AssertionError or InvalidTag where it is wrong."""
     esn = chosen.esn == EsnId.ESN
     encr, integ = secrets.encr.reveal(), secrets.integ.reveal()
-    if chosen.encr.id == EncrId.ENCR_AES_CBC:
+    if chosen.integ:
         name, _, size = _HASHES[chosen.integ]
         tail = struct.pack("!I", high) if esn else b""
         mac = hmac.new(integ, packet[:-size] + tail, getattr(hashlib, name)).digest()[:size]
         assert hmac.compare_digest(mac, packet[-size:])
+        if not encr:
+            return packet[8:-size]
         cipher = Cipher(algorithms.AES(encr), modes.CBC(packet[8:24])).decryptor()
         return cipher.update(packet[24:-size]) + cipher.finalize()
     aad = packet[:4] + struct.pack("!I", high) + packet[4:8] if esn else packet[:8]

@@ -55,7 +55,7 @@ def reason(result: Incoming | Outgoing | Refused) -> DropReason:
 
 
 def top(one: End) -> int:
-    sa = one.sad.inbound(int.from_bytes(OURS))
+    sa = one.sad.by_spi.get(int.from_bytes(OURS))
     assert sa is not None
     return sa.window.top
 
@@ -99,7 +99,7 @@ def test_both_ends_agree(chosen: Suite, payload: bytes) -> None:
 
 
 def test_no_iv_is_used_twice() -> None:
-    for chosen in SUITES:
+    for chosen in (one for one in SUITES if one.encr.id != EncrId.ENCR_NULL):
         ours = end(child(chosen))
         size = 16 if chosen.encr.id == EncrId.ENCR_AES_CBC else 8
         ivs = set()
@@ -377,7 +377,7 @@ def test_reordered_and_duplicated_traffic_arrives_once() -> None:
 def test_esn_across_the_end_of_a_subspace() -> None:
     one = child(ESN)
     ours = end(one)
-    receiver = ours.sad.inbound(int.from_bytes(OURS))
+    receiver = ours.sad.by_spi.get(int.from_bytes(OURS))
     assert receiver is not None
     receiver.window.mark(0xFFFFFFEF)
     for sequence in (0xFFFFFFF0, 0xFFFFFFFF, 0x100000000, 0x100000005, 0xFFFFFFFE):
@@ -396,7 +396,7 @@ def test_esn_sends_the_low_half_and_authenticates_all() -> None:
     ours, peers = pair(one)
     (sa,) = ours.sad.spd.candidates(bytes([10, 0, 0, 1, 10, 0, 0, 2]))
     sa.sequence = 0xFFFFFFFE
-    receiver = peers.sad.inbound(int.from_bytes(THEIRS))
+    receiver = peers.sad.by_spi.get(int.from_bytes(THEIRS))
     assert receiver is not None
     receiver.window.mark(0xFFFFFFFE)
     for sequence in (0xFFFFFFFF, 0x100000000, 0x100000001):
