@@ -1,4 +1,5 @@
-"""The lab: brings labs up, judges them and shows them. A black box to the node and the CA: it imports neither.
+"""The lab: brings labs up, judges them and shows them. A black box to the node and the CA: it imports
+neither.
 
 Layers, each importing only those before it:
 

@@ -16,7 +16,9 @@ from lab.text import printable
 
 @dataclass(frozen=True, slots=True)
 class SaView:
-    """What a node says of its SAs: established IKE SAs, their Child SAs, and IKE SAs that are not established."""
+    """What a node says of its SAs: established IKE SAs, their Child SAs, and IKE SAs that are not
+    established.
+    """
 
     ike: int
     child: int
@@ -57,13 +59,14 @@ class Check:
 def matches(pattern: Pattern, event: NodeEvent) -> bool:
     """Whether the event has the name and every wanted field."""
     return pattern.event == event.name and all(
-        key in event.fields and value_matches(wanted, event.fields[key]) for key, wanted in pattern.where.items()
+        key in event.fields and value_matches(wanted, event.fields[key])
+        for key, wanted in pattern.where.items()
     )
 
 
 def value_matches(wanted: object, found: object) -> bool:
-    """A scalar must be equal; a list: one of it. `matches` is a regular expression for the whole text, `contains` a part of
-    a text or an element of a list, `least` and `most` bound a number."""
+    """A scalar must be equal; a list: one of it. `matches` is a regular expression for the whole text,
+    `contains` a part of a text or an element of a list, `least` and `most` bound a number."""
     if isinstance(wanted, Mapping):
         return all(_OPERATORS[name](value, found) for name, value in wanted.items())
     if isinstance(wanted, list):
@@ -199,8 +202,12 @@ def _check_sas(wanted: SaCount, record: Record) -> Check:
 def _sas_words(view: SaView) -> str:
     if view == SaView(0, 0, 0):
         return "no SA is left"
-    half = f", {view.half_open} IKE SAs half-open" if view.half_open else ""
-    return f"{view.ike} IKE SAs and {view.child} Child SAs established{half}"
+    half = f", {_plural(view.half_open, 'IKE SA')} not established" if view.half_open else ""
+    return f"{_plural(view.ike, 'IKE SA')} with {_plural(view.child, 'Child SA')} established{half}"
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def broken(expect: Expectation, record: Record) -> str | None:

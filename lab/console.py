@@ -1,4 +1,6 @@
-"""What people see: progress and errors on stderr, colour only where it is wanted. Data goes to stdout, in `output`."""
+"""What people see: progress and errors on stderr, colour only where it is wanted. Data goes to stdout, in
+`output`.
+"""
 
 import os
 import sys
@@ -6,7 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36"}
+_CODES = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 # One after the other for the nodes of a lab. Red and green keep their meaning.
 NODE_COLOURS = ("cyan", "magenta", "yellow", "blue")
 

@@ -11,7 +11,9 @@ from lab.library import project_directory
 
 
 def home() -> Path:
-    """IPSECLAB_HOME, else `.ipseclab` of the checkout, else the user's state directory (XDG base directories)."""
+    """IPSECLAB_HOME, else `.ipseclab` of the checkout, else the user's state directory (XDG base
+    directories).
+    """
     if given := os.environ.get("IPSECLAB_HOME"):
         return Path(given).absolute()
     if (project_directory() / "pyproject.toml").is_file():
@@ -25,15 +27,16 @@ def make_directory(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentNotReady(
-            f"{path}: cannot be created: {error.strerror}: make room there, or set IPSECLAB_HOME to another directory"
+            f"{path}: cannot be created: {error.strerror}: make room there, or set IPSECLAB_HOME to "
+            "another directory"
         ) from error
     return path
 
 
 @contextmanager
 def locked(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of one lab; `waiting` is told once where another process holds it. The kernel drops the lock of a
-    killed process."""
+    """Hold the lock of one lab; `waiting` is told once where another process holds it. The kernel drops the
+    lock of a killed process."""
     path = make_directory(home() / "locks") / f"{name}.lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

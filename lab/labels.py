@@ -1,7 +1,7 @@
 """How the lab marks what is its own, and the rules for names.
 
 1. Everything created carries `org.ipseclab.lab`; `down` removes by this label and by nothing else.
-2. A lab that plain compose started carries the same labels, only without owner and session.
+2. A lab that plain compose started carries the same labels; its owner may be `compose`, which is nobody.
 3. `down --all` touches what this user owns, and what nobody owns (rule 2).
 """
 
@@ -22,6 +22,9 @@ ROLE = PREFIX + "role"
 OWNER = PREFIX + "owner"
 SESSION = PREFIX + "session"
 SCENARIO = PREFIX + "scenario"
+
+#: The owner that docker-compose.yml writes where the environment has no USER.
+_NOBODY = "compose"
 
 # A lab's name becomes part of container, network, volume and file names, and of host names (RFC 1035 2.3.1).
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -69,7 +72,7 @@ def new_session() -> str:
 
 def may_remove(found: Mapping[str, str], who: str) -> bool:
     """Whether `who` may remove a thing with these labels in `down --all`."""
-    return LAB in found and found.get(OWNER, who) == who
+    return LAB in found and found.get(OWNER, _NOBODY) in (who, _NOBODY)
 
 
 def check_name(name: str) -> str:

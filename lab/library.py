@@ -41,7 +41,9 @@ def schema() -> dict[str, Any]:
 
 
 def load(which: str) -> Scenario:
-    """The scenario of this name, or in this file. Raises UsageError with `file:line:col` for whatever is wrong."""
+    """The scenario of this name, or in this file. Raises UsageError with `file:line:col` for whatever is
+    wrong.
+    """
     path = Path(which)
     if "/" not in which and not which.endswith((".yaml", ".yml")):
         path = scenario_directory() / (which + SUFFIX)

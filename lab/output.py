@@ -39,4 +39,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> s
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell + " " * (size - width(cell)) for cell, size in zip(cells, widths, strict=True)).rstrip()
+    return "  ".join(
+        cell + " " * (size - width(cell)) for cell, size in zip(cells, widths, strict=True)
+    ).rstrip()

@@ -1,8 +1,9 @@
-"""From a scenario to what each node is configured with and what the CA is asked for. Pure; backends only add places.
+"""From a scenario to what each node is configured with and what the CA is asked for. Pure; backends only add
+places.
 
-The first initiator speaks for the inner network 10.1.0.0/24 and the first responder for 10.2.0.0/24. Several nodes of one
-role get 10.1.1.0/24, 10.1.2.0/24, ... out of 10.1.0.0/16, which is then what the other side accepts.
-"""
+The first initiator speaks for the inner network 10.1.0.0/24 and the first responder for 10.2.0.0/24. Several
+nodes of one role get 10.1.1.0/24, 10.1.2.0/24, ... out of 10.1.0.0/16, which is then what the other side
+accepts."""
 
 import json
 from collections.abc import Mapping
@@ -81,7 +82,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class CaPlan:
-    """What the CA is asked for: names with the defaults, and a request for everything else (None: nothing else)."""
+    """What the CA is asked for: names with the defaults, and a request for everything else (None: nothing
+    else).
+    """
 
     names: tuple[str, ...]
     key_type: str | None = None
@@ -100,7 +103,9 @@ class CaPlan:
 
 
 def make(lab: str, scenario: Scenario, key_type: str | None = None) -> Plan:
-    """Plan the lab `lab`. `key_type` overrides the key type of every certificate that does not name its own."""
+    """Plan the lab `lab`. `key_type` overrides the key type of every certificate that does not name its
+    own.
+    """
     groups = sorted(scenario.groups, key=lambda group: group.role is not Role.RESPONDER)
     nodes: list[NodePlan] = []
     for role in (Role.RESPONDER, Role.INITIATOR):
@@ -113,7 +118,8 @@ def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
     members = [(name, group) for group in groups for name in group.members()]
     alone = len(members) == 1
     return [
-        NodePlan(name, role, number, alone, (), "", group.config) for number, (name, group) in enumerate(members, 1)
+        NodePlan(name, role, number, alone, (), "", group.config)
+        for number, (name, group) in enumerate(members, 1)
     ]
 
 
@@ -142,7 +148,10 @@ def _ca(scenario: Scenario, nodes: tuple[NodePlan, ...], key_type: str | None) -
 
 def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
     identities = [f"fqdn:{name}" for name in node.peers]
-    peer: dict[str, Any] = {"port": place.peer_port, "identity": identities[0] if len(identities) == 1 else identities}
+    peer: dict[str, Any] = {
+        "port": place.peer_port,
+        "identity": identities[0] if len(identities) == 1 else identities,
+    }
     if node.role is Role.INITIATOR:
         peer["address"] = place.peer_address
     config: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """A scenario as values: nodes, credentials, steps, and what must have happened in the end.
 
-The schema (`schemas/scenario.schema.json`) has checked shapes and types before anything here runs; what a schema cannot
-say (names that refer to one another) is checked here. How files are found and read is in `library`.
-"""
+The schema (`schemas/scenario.schema.json`) has checked shapes and types before anything here runs; what a
+schema cannot say (names that refer to one another) is checked here. How files are found and read is in
+`library`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,7 +179,8 @@ def _check_references(scenario: Scenario, source: str) -> None:
     for place, name in used:
         if name not in names:
             raise UsageError(
-                f"{source}: {place}: no node {name!r}{did_you_mean(name, names)}: the nodes are {listing(names)}"
+                f"{source}: {place}: no node {name!r}{did_you_mean(name, names)}: the nodes are "
+                f"{listing(names)}"
             )
     _check_members(scenario, source)
 
@@ -187,7 +188,9 @@ def _check_references(scenario: Scenario, source: str) -> None:
 def _check_members(scenario: Scenario, source: str) -> None:
     members = [name for group in scenario.groups for name in group.members()]
     if len(set(members)) != len(members) or Role.CA.value in members:
-        raise UsageError(f"{source}: nodes: two nodes (or a node and the CA) have one name: {listing(members)}")
+        raise UsageError(
+            f"{source}: nodes: two nodes (or a node and the CA) have one name: {listing(members)}"
+        )
     if not any(group.role is Role.RESPONDER for group in scenario.groups):
         raise UsageError(f"{source}: nodes: no responder: initiators need one to talk to")
     silent = [g.name for g in scenario.groups if g.name not in scenario.expect]

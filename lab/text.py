@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 # C0, DEL, C1, line separators, and the marks that reorder or hide text (bidirectional controls, zero width).
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def printable(text: str) -> str:
@@ -35,7 +37,11 @@ def span(seconds: float) -> str:
     if seconds < 10:
         return f"{max(seconds, 0.0):.2f} s"
     whole = round(seconds)
-    for size, unit, smaller, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, unit, smaller, small_unit in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= size:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
@@ -43,7 +49,9 @@ def span(seconds: float) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time with its offset; raises ValueError. Docker writes nanoseconds, which datetime cannot hold."""
+    """An RFC 3339 time with its offset; raises ValueError. Docker writes nanoseconds, which datetime cannot
+    hold.
+    """
     moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset from UTC")

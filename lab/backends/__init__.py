@@ -1,1 +1,3 @@
-"""Where labs run: `docker` (the real one) and `process` (plain processes on loopback), behind one Protocol (`base`)."""
+"""Where labs run: `docker` (the real one) and `process` (plain processes on loopback), behind one Protocol
+(`base`).
+"""

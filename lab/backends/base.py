@@ -1,7 +1,7 @@
 """What every backend can do, and the values it speaks in.
 
-A backend finds, makes and removes labs; a `Lab` is one of them. Everything a lab tells arrives through `follow`; nothing
-here sleeps or reads prose.
+A backend finds, makes and removes labs; a `Lab` is one of them. Everything a lab tells arrives through
+`follow`; nothing here sleeps or reads prose.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -101,11 +101,15 @@ class Lab(Protocol):
         ...
 
     def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
-        """`python -m node ctl COMMAND -o json` at the node, as parsed JSON. Raises CheckFailed with what it said."""
+        """`python -m node ctl COMMAND -o json` at the node, as parsed JSON. Raises CheckFailed with what it
+        said.
+        """
         ...
 
     def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
-        """Run a command at the node with our stdin, stdout and stderr; its exit code, 125 to 127 as docker."""
+        """Run a command at the node with our stdin, stdout and stderr; its exit code, 125 to 127 as
+        docker.
+        """
         ...
 
     def stop(self, node: str) -> None:

@@ -17,7 +17,8 @@ class QueueFollower:
         self._open, self._close = len(sources), close
         self._closed = False
         self._threads = [
-            Thread(target=self._pump, args=(source,), name=f"follow {name}", daemon=True) for name, source in sources.items()
+            Thread(target=self._pump, args=(source,), name=f"follow {name}", daemon=True)
+            for name, source in sources.items()
         ]
         for thread in self._threads:
             thread.start()

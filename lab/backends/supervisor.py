@@ -1,8 +1,11 @@
-"""Parent of the node processes of one lab of the process backend: `python -m lab.backends.supervisor DIRECTORY`.
+"""Parent of the node processes of one lab of the process backend: `python -m lab.backends.supervisor
+DIRECTORY`.
 
-1. It lives in a session of its own, so that nodes outlive the command that started them, and Ctrl-C does not reach them.
+1. It lives in a session of its own, so that nodes outlive the command that started them, and Ctrl-C does not
+   reach them.
 2. It is their parent, so only it can learn their exit codes; it writes them down the moment they end.
-3. What it starts it writes down before it starts the next, so that a kill at any moment leaves nothing unknown.
+3. What it starts it writes down before it starts the next, so that a kill at any moment leaves nothing
+   unknown.
 4. SIGTERM stops every node as `docker stop` does. It ends with its last node.
 """
 
@@ -75,7 +78,9 @@ class _Supervisor:
 
     def _append(self, name: str, record: dict[str, object]) -> None:
         # One write per line: a reader never sees half a record.
-        descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
         try:
             os.write(descriptor, json.dumps(record).encode() + b"\n")
         finally:

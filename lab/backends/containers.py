@@ -1,0 +1,130 @@
+"""What containers of the lab are made of, as values: the same settings as in docker-compose.yml, which a
+test compares.
+
+    CA         no network, uid of the key files, all volumes
+    node       NET_ADMIN for the TUN device, SETUID and SETGID to run IKE and ESP as two users, its own key,
+    certificates
+
+The compose file adds a health check, which compose needs to know when to start the initiator. Here it would
+only cost: the lab reads the event stream, and `status` asks the control socket.
+
+Certificates are in a volume that everybody mounts; each key in a volume of the CA and its node; the CA's key
+in one that only the CA mounts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lab.labels import Marks, Role
+from lab.plan import PORT, NodePlan, Place, Plan, environment
+
+CA_NODE = "ca"
+CERTIFICATES, CA_KEY = "pki-certs", "ca-key"
+TUN_DEVICE = "/dev/net/tun"
+_MIB = 1 << 20
+#: One value of mem_limit for both: RSA-4096 key generation and a node with 1,000 SAs stay below half of it.
+MEMORY = 256 * _MIB
+#: Logs of a lab that is left running for a week must not fill the disk.
+LOG_OPTIONS = {"max-size": "10m", "max-file": "2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume at a place."""
+
+    volume: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container, as `docker run` would be told."""
+
+    node: str
+    role: Role
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    tmpfs: Mapping[str, str]
+    pids: int
+    user: str = ""
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    networked: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def ca(plan: Plan, marks: Marks) -> Container:
+    """The CA: runs once, needs no network and no capability."""
+    keys = tuple(Mount(key_volume(node.name), f"/pki/keys/{node.name}", False) for node in plan.nodes)
+    places = {
+        "CA_CERTS_DIR": "/pki/certs",
+        "CA_AUTHORITY_KEYS_DIR": "/pki/ca-key",
+        "CA_KEYS_DIR": "/pki/keys/{name}",
+    }
+    return Container(
+        node=CA_NODE,
+        role=Role.CA,
+        command=("python", "-m", "ca"),
+        environment=plan.ca.environment() | places,
+        mounts=(Mount(CERTIFICATES, "/pki/certs", False), Mount(CA_KEY, "/pki/ca-key", False), *keys),
+        tmpfs={"/tmp": "mode=1777,size=16m"},
+        pids=32,
+        # The owner of every key file. Without capabilities nobody can chown.
+        user="10001:10001",
+        labels=marks.labels(CA_NODE, Role.CA),
+    )
+
+
+def node(plan: NodePlan, marks: Marks) -> Container:
+    """A responder or an initiator."""
+    place = Place(
+        listen_address="0.0.0.0",
+        port=PORT,
+        peer_address=plan.peers[0],
+        peer_port=PORT,
+        ca="/pki/certs/ca-cert.pem",
+        certificate=f"/pki/certs/{plan.name}-cert.pem",
+        key=f"/pki/key/{plan.name}-key.pem",
+        socket="/run/node.sock",
+        tun=True,
+    )
+    return Container(
+        node=plan.name,
+        role=plan.role,
+        command=("python", "-m", "node"),
+        environment=environment(plan.configuration(place)),
+        mounts=(Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)),
+        tmpfs={"/run": "mode=1777,size=4m", "/tmp": "mode=1777,size=16m"},
+        pids=64,
+        capabilities=("NET_ADMIN", "SETUID", "SETGID"),
+        devices=(TUN_DEVICE,),
+        networked=True,
+        labels=marks.labels(plan.name, plan.role),
+    )
+
+
+def containers(plan: Plan, marks: Marks) -> tuple[Container, ...]:
+    """Every container of the lab, the CA first."""
+    return (ca(plan, marks), *(node(item, marks) for item in plan.nodes))
+
+
+def volumes(plan: Plan) -> tuple[str, ...]:
+    """Every volume of the lab, by its short name."""
+    return (CERTIFICATES, CA_KEY, *(key_volume(item.name) for item in plan.nodes))
+
+
+def key_volume(name: str) -> str:
+    """The volume of one node's key."""
+    return f"{name}-key"
+
+
+def full_name(lab: str, short: str) -> str:
+    """The engine-wide name of a container or volume of a lab."""
+    return f"ipseclab-{lab}-{short}"
+
+
+def network_name(lab: str) -> str:
+    """The engine-wide name of the lab's network."""
+    return full_name(lab, "wire")

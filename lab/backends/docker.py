@@ -1,0 +1,366 @@
+"""The docker backend, through the Docker SDK (contexts and DOCKER_HOST honoured).
+
+1. Everything it makes carries the lab's labels; it finds and removes by them and by nothing else. So it also
+   works on what plain compose made.
+2. Whatever can be done at once is done at once: creating, starting, stopping.
+3. Output is followed as a stream; nothing is polled.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import docker
+from docker.types import IPAMConfig, IPAMPool, LogConfig
+
+from lab import home, images, labels
+from lab.backends import ca, containers, terminal
+from lab.backends.base import GRACE, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
+from lab.backends.containers import CA_NODE, Container
+from lab.backends.engine import engine_errors, gone_is_fine, run
+from lab.backends.process import parse_control
+from lab.backends.queue import QueueFollower, Source
+from lab.errors import EnvironmentNotReady, NoSuchLab
+from lab.events import NodeExit, Told, parse_line
+from lab.labels import Marks, Role
+from lab.plan import Plan
+from lab.text import listing, parse_time
+
+#: Requests at once; more only queue up in the engine.
+WORKERS = 8
+#: Seconds for one request. Creating a container on a slow disk takes a while; hanging for ever helps nobody.
+REQUEST_TIMEOUT = 60
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def at_once(action: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """`action` on all items in parallel; the first error is raised after all have ended."""
+    if len(items) < 2:
+        return [action(item) for item in items]
+    with ThreadPoolExecutor(min(WORKERS, len(items))) as pool:
+        return list(pool.map(action, items))
+
+
+class Engine:
+    """The engine's client, made when first needed."""
+
+    def __init__(self) -> None:
+        self._client: docker.DockerClient | None = None
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """Raises EnvironmentNotReady where no engine answers."""
+        if self._client is None:
+            try:
+                self._client = images.connect()
+            except images.ImageError as error:
+                raise EnvironmentNotReady(str(error)) from error
+            self._client.api.timeout = REQUEST_TIMEOUT
+        return self._client
+
+    @property
+    def api(self) -> Any:
+        """The low-level client: one request per call."""
+        return self.client.api
+
+    def containers(self, lab: str | None) -> list[dict[str, Any]]:
+        """Containers of one lab, or of all labs: what the engine's list says."""
+        found: list[dict[str, Any]] = self.api.containers(all=True, filters=_filter(lab))
+        return found
+
+
+def _filter(lab: str | None) -> dict[str, str]:
+    return {"label": labels.LAB if lab is None else f"{labels.LAB}={lab}"}
+
+
+def _node_of(summary: dict[str, Any]) -> str:
+    return str(summary["Labels"].get(labels.NODE, ""))
+
+
+class DockerLab:
+    """One lab of this backend."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine, self._name = engine, name
+
+    def info(self) -> LabInfo:
+        """How it is now. Raises NoSuchLab."""
+        with engine_errors(f"cannot look at lab {self._name!r}"):
+            found = self._engine.containers(self._name)
+            if not found:
+                others = {str(c["Labels"][labels.LAB]) for c in self._engine.containers(None)}
+                raise NoSuchLab(
+                    f"no lab {self._name!r} here: there are {listing(others)}: ipseclab up starts one"
+                )
+            details = at_once(lambda summary: self._engine.api.inspect_container(summary["Id"]), found)
+        return _lab_info(self._name, found, details)
+
+    def container(self, node: str) -> str:
+        """The id of the node's container. Raises NoSuchLab."""
+        with engine_errors(f"cannot look at lab {self._name!r}"):
+            found = self._engine.containers(self._name)
+        for summary in found:
+            if _node_of(summary) == node:
+                return str(summary["Id"])
+        if not found:
+            raise NoSuchLab(f"no lab {self._name!r} here: ipseclab up starts one")
+        raise NoSuchLab(f"lab {self._name!r} has no node {node!r}: it has {listing(map(_node_of, found))}")
+
+    def follow(self, nodes: Sequence[str], *, live: bool) -> QueueFollower:
+        """Everything these nodes have told; with `live` also what they will."""
+        with engine_errors(f"cannot look at lab {self._name!r}"):
+            ids = {_node_of(summary): str(summary["Id"]) for summary in self._engine.containers(self._name)}
+        streams: list[Any] = []
+        sources = {node: self._source(node, ids[node], streams, live) for node in nodes if node in ids}
+        return QueueFollower(sources, lambda: _close_all(streams))
+
+    def _source(self, node: str, container: str, streams: list[Any], live: bool) -> Source:
+        def read() -> Iterator[Told]:
+            api = self._engine.api
+            stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=live)
+            streams.append(stream)
+            for line in event_lines(iter(stream)):
+                if line.strip():
+                    yield parse_line(node, line)
+            if live:
+                yield NodeExit(node, int(api.wait(container)["StatusCode"]))
+                return
+            state = api.inspect_container(container)["State"]
+            if state["Status"] == "exited":
+                yield NodeExit(node, int(state["ExitCode"]))
+
+        return read
+
+    def prose(self, node: str, lines: int) -> tuple[str, ...]:
+        """The last lines of the node's stderr."""
+        container = self.container(node)
+        with engine_errors(f"cannot read the log of {node}"):
+            text = self._engine.api.logs(container, stdout=False, stderr=True, tail=lines)
+        return tuple(text.decode("utf-8", "replace").splitlines())
+
+    def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
+        """`python -m node ctl` in the container, as parsed JSON. Raises CheckFailed."""
+        argv = ["python", "-m", "node", "ctl", *command, "-o", "json"]
+        container = self.container(node)
+        with engine_errors(f"cannot ask {node}"):
+            done = run(self._engine.api, container, argv)
+        return parse_control(
+            node, command, done.code, done.out.decode("utf-8", "replace"), done.err.decode("utf-8", "replace")
+        )
+
+    def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
+        """Run a command in the container; its exit code, or 125 to 127 as docker."""
+        container = self.container(node)
+        with engine_errors(f"cannot run {command[0]} in {node}"):
+            if not self._engine.api.inspect_container(container)["State"]["Running"]:
+                raise EnvironmentNotReady(
+                    f"{node} is not running: start the lab again with ipseclab down and up"
+                )
+            return terminal_attach(self._engine.api, container, list(command), terminal)
+
+    def stop(self, node: str) -> None:
+        """SIGTERM, and SIGKILL after the grace period."""
+        container = self.container(node)
+        with engine_errors(f"cannot stop {node}"):
+            self._engine.api.stop(container, timeout=GRACE)
+
+
+def _close_all(streams: list[Any]) -> None:
+    for stream in streams:
+        stream.close()
+
+
+def terminal_attach(api: Any, container: str, command: list[str], wanted: bool) -> int:
+    """An exec with a terminal (and input) where one is wanted, else output only."""
+    return terminal.attach(api, container, command, terminal=wanted, forward_input=wanted)
+
+
+def _lab_info(name: str, found: list[dict[str, Any]], details: list[dict[str, Any]]) -> LabInfo:
+    marks = found[0]["Labels"]
+    nodes = [_node_info(detail) for detail in details if _label(detail, labels.NODE) != CA_NODE]
+    return LabInfo(
+        name=name,
+        backend=DockerBackend.name,
+        scenario=str(marks.get(labels.SCENARIO, "")),
+        owner=str(marks.get(labels.OWNER, "")),
+        created=min(datetime.fromtimestamp(summary["Created"], UTC) for summary in found),
+        nodes=tuple(sorted(nodes, key=lambda node: (node.role is not Role.RESPONDER, node.name))),
+    )
+
+
+def _label(detail: dict[str, Any], name: str) -> str:
+    return str(detail["Config"]["Labels"].get(name, ""))
+
+
+def _node_info(detail: dict[str, Any]) -> NodeInfo:
+    state = detail["State"]
+    networks = detail["NetworkSettings"]["Networks"].values()
+    exited = state["Status"] == "exited"
+    return NodeInfo(
+        name=_label(detail, labels.NODE),
+        role=Role(_label(detail, labels.ROLE)),
+        running=bool(state["Running"]),
+        exit_code=int(state["ExitCode"]) if exited else None,
+        address=next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), ""),
+        started=None if state["Status"] == "created" else parse_time(state["StartedAt"]),
+    )
+
+
+class DockerBackend:
+    """Labs of containers."""
+
+    name = "docker"
+
+    def __init__(self, waiting: Callable[[str], None], subnet: str | None = None) -> None:
+        self._waiting, self._subnet = waiting, subnet
+        self._engine = Engine()
+        self._image: images.NodeImage | None = None
+
+    def check(self) -> str:
+        """The engine's version and platform."""
+        with engine_errors("Docker does not answer"):
+            version = self._engine.api.version()
+        return f"Docker {version['Version']}, {version['Os']}/{version['Arch']}"
+
+    def prepare(self, tell: Tell) -> None:
+        """Make the node image where it is not there for these sources."""
+        try:
+            self._image = images.ensure_image(lambda line: tell("image", line), self._engine.client)
+        except images.ImageError as error:
+            raise EnvironmentNotReady(f"{error} (or run without Docker: --backend process)") from error
+        tell("image", f"{self._image.reference} {'built' if self._image.built else 'up to date'}")
+
+    def labs(self) -> tuple[LabInfo, ...]:
+        """Every lab that has a container."""
+        with engine_errors("cannot list the labs"):
+            found = {str(summary["Labels"][labels.LAB]) for summary in self._engine.containers(None)}
+        return tuple(self.lab(name).info() for name in sorted(found))
+
+    def lab(self, name: str) -> DockerLab:
+        """A handle for the lab of that name."""
+        return DockerLab(self._engine, name)
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Held while a lab is being made or removed."""
+        return home.locked(name, self._waiting)
+
+    def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
+        """Make network, volumes and containers, and run the CA."""
+        if self._image is None:
+            raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
+        marks = Marks(plan.lab, plan.scenario.name, labels.owner(), labels.new_session())
+        every = containers.containers(plan, marks)
+        api = self._engine.api
+        with engine_errors(f"cannot make lab {plan.lab!r}"):
+            jobs: list[Callable[[], object]] = [partial(self._make_network, marks)]
+            jobs += [partial(self._make_volume, marks, short) for short in containers.volumes(plan)]
+            at_once(lambda job: job(), jobs)
+            ids = at_once(lambda container: self._make_container(container, marks), every)
+            return _run_ca(api, ids[0], tell)
+
+    def _make_network(self, marks: Marks) -> None:
+        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=self._subnet)]) if self._subnet else None
+        # Names of networks need not be unique in Docker; the container names are what keeps two labs apart.
+        self._engine.api.create_network(
+            containers.network_name(marks.lab),
+            driver="bridge",
+            internal=True,
+            ipam=pool,
+            labels=marks.labels(),
+        )
+
+    def _make_volume(self, marks: Marks, short: str) -> None:
+        self._engine.api.create_volume(containers.full_name(marks.lab, short), labels=marks.labels())
+
+    def _make_container(self, container: Container, marks: Marks) -> str:
+        api = self._engine.api
+        image = self._image
+        if image is None:
+            raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
+        network = containers.network_name(marks.lab)
+        binds = {
+            containers.full_name(marks.lab, mount.volume): {
+                "bind": mount.target,
+                "mode": "ro" if mount.read_only else "rw",
+            }
+            for mount in container.mounts
+        }
+        host = api.create_host_config(
+            network_mode=network if container.networked else "none",
+            binds=binds,
+            cap_drop=["ALL"],
+            cap_add=list(container.capabilities) or None,
+            devices=[f"{device}:{device}:rwm" for device in container.devices] or None,
+            security_opt=["no-new-privileges:true"],
+            read_only=True,
+            tmpfs=dict(container.tmpfs),
+            mem_limit=containers.MEMORY,
+            pids_limit=container.pids,
+            log_config=LogConfig(type=LogConfig.types.JSON, config=dict(containers.LOG_OPTIONS)),
+            restart_policy={"Name": "no"},
+        )
+        endpoint = api.create_endpoint_config(aliases=[container.node])
+        made = api.create_container(
+            image.image_id,
+            command=list(container.command),
+            name=containers.full_name(marks.lab, container.node),
+            hostname=container.node,
+            user=container.user or None,
+            environment=dict(container.environment),
+            labels=dict(container.labels),
+            host_config=host,
+            networking_config=api.create_networking_config({network: endpoint})
+            if container.networked
+            else None,
+            stop_timeout=GRACE,
+        )
+        return str(made["Id"])
+
+    def start(self, name: str) -> None:
+        """Start every node, all at once."""
+        with engine_errors(f"cannot start lab {name!r}"):
+            nodes = [summary for summary in self._engine.containers(name) if _node_of(summary) != CA_NODE]
+            at_once(lambda summary: self._engine.api.start(summary["Id"]), nodes)
+
+    def remove(self, name: str, *, keep_pki: bool) -> Removed:
+        """Stop the nodes gracefully and remove everything that carries this lab's label."""
+        api = self._engine.api
+        removed: list[tuple[str, str]] = []
+        with engine_errors(f"cannot remove lab {name!r}"):
+            found = self._engine.containers(name)
+            running = [
+                summary for summary in found if summary["State"] in ("running", "restarting", "paused")
+            ]
+            at_once(lambda s: gone_is_fine(partial(api.stop, s["Id"], timeout=GRACE)), running)
+            at_once(lambda s: gone_is_fine(partial(api.remove_container, s["Id"], force=True)), found)
+            removed += [("container", str(summary["Names"][0]).lstrip("/")) for summary in found]
+            for network in api.networks(filters=_filter(name)):
+                gone_is_fine(partial(api.remove_network, network["Id"]))
+                removed.append(("network", str(network["Name"])))
+            if not keep_pki:
+                volumes = [
+                    str(volume["Name"]) for volume in api.volumes(filters=_filter(name))["Volumes"] or ()
+                ]
+                at_once(lambda volume: gone_is_fine(partial(api.remove_volume, volume)), volumes)
+                removed += [("volume", volume) for volume in volumes]
+        return Removed(tuple(removed))
+
+
+def _run_ca(api: Any, container: str, tell: Tell) -> tuple[Certificate, ...]:
+    """Start the CA, pass on what it says while it works, and read its report."""
+    stream = api.attach(container, stdout=False, stderr=True, stream=True, logs=True)
+    api.start(container)
+    prose = []
+    for line in event_lines(iter(stream)):
+        prose.append(line)
+        tell("ca", line.strip().removeprefix("ca: "))
+    code = int(api.wait(container)["StatusCode"])
+    if code:
+        raise ca.failure(code, "\n".join(prose))
+    report = api.logs(container, stdout=True, stderr=False)
+    return ca.read_report(report.decode("utf-8", "replace"))

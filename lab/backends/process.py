@@ -1,0 +1,362 @@
+"""The process backend: nodes are plain processes on loopback, `--no-tun`, without any privilege.
+
+1. A lab is a directory (`state`); it exists from the moment lab.json is there until the directory is gone.
+2. Nodes run under a supervisor in a session of its own (`supervisor`).
+3. A process is only ever signalled by id and start time.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lab import home, labels
+from lab.backends import ca, state
+from lab.backends.addresses import Address, allocate
+from lab.backends.base import GRACE, Certificate, LabInfo, NodeInfo, Removed, Tell
+from lab.backends.files import FileFollower
+from lab.backends.state import LAB_FILE, State
+from lab.backends.supervisor import EXITS_FILE, PROCESSES_FILE, START_FILE, SUPERVISOR
+from lab.backends.watch import watch
+from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
+from lab.labels import Role
+from lab.library import project_directory
+from lab.plan import NodePlan, Place, Plan, document
+from lab.text import listing, parse_time
+
+#: Seconds for the supervisor to start every node: starting 200 processes takes a tenth of it.
+START_TIMEOUT = 20.0
+#: Variables that would change what nodes and the CA do behind the scenario's back.
+_FOREIGN = ("NODE_", "CA_", "IPSECLAB_", "PYTHONPATH")
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without what configures nodes, with the project on the import path."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    return kept | {"PYTHONPATH": str(project_directory()), "PYTHONUNBUFFERED": "1"}
+
+
+class ProcessLab:
+    """One lab of this backend."""
+
+    def __init__(self, name: str) -> None:
+        self._state = State(name)
+
+    def info(self) -> LabInfo:
+        """How it is now. Raises NoSuchLab."""
+        found = self._state.read()
+        if found is None:
+            raise NoSuchLab(
+                f"no lab {self._state.name!r} here: there are {listing(state.names())}: ipseclab up "
+                "starts one"
+            )
+        processes, exits = self._state.processes(), self._state.exits()
+        created = parse_time(found["created"])
+        return LabInfo(
+            name=self._state.name,
+            backend=ProcessBackend.name,
+            scenario=found["scenario"],
+            owner=found["owner"],
+            created=created,
+            nodes=tuple(
+                NodeInfo(
+                    name=node["name"],
+                    role=Role(node["role"]),
+                    running=node["name"] in processes and processes[node["name"]].alive(),
+                    exit_code=exits.get(node["name"]),
+                    address=f"{node['host']}:{node['port']}" if node["port"] else node["host"],
+                    started=created,
+                )
+                for node in found["nodes"]
+            ),
+        )
+
+    def _node(self, node: str) -> NodeInfo:
+        info = self.info()
+        for found in info.nodes:
+            if found.name == node:
+                return found
+        raise NoSuchLab(
+            f"lab {info.name!r} has no node {node!r}: it has {listing(n.name for n in info.nodes)}"
+        )
+
+    def follow(self, nodes: Sequence[str], *, live: bool) -> FileFollower:
+        """Everything these nodes have told; with `live` also what they will."""
+        return FileFollower(self._state, nodes, live=live)
+
+    def prose(self, node: str, lines: int) -> tuple[str, ...]:
+        """The last lines of the node's stderr."""
+        try:
+            text = (self._state.nodes / f"{node}.log").read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return ()
+        return tuple(text.splitlines()[-lines:])
+
+    def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
+        """`python -m node ctl` at the node, as parsed JSON. Raises CheckFailed."""
+        argv = [sys.executable, "-m", "node", "ctl", *command, "-o", "json"]
+        try:
+            done = subprocess.run(
+                argv,
+                env=self._environment(node),
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CheckFailed(
+                f"{node}: ctl {' '.join(command)} did not answer within {timeout:g} s"
+            ) from None
+        return parse_control(node, command, done.returncode, done.stdout, done.stderr)
+
+    def _environment(self, node: str) -> dict[str, str]:
+        return clean_environment() | {
+            "NODE_NAME": node,
+            "NODE_ROLE": self._node(node).role.value,
+            "NODE_CONTROL__SOCKET": str(self._state.socket(node)),
+        }
+
+    def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
+        """Run a command on this host with the node's environment; its exit code, or 125 to 127 as docker."""
+        environment = self._environment(node)
+        try:
+            # Ctrl-C is the command's to handle; we only wait for it.
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                code = subprocess.run(
+                    list(command), env=environment, check=False, preexec_fn=_default_interrupt
+                ).returncode
+            finally:
+                signal.signal(signal.SIGINT, before)
+        except FileNotFoundError:
+            print(f"ipseclab exec: {command[0]}: not found", file=sys.stderr)
+            return ExitCode.NOT_FOUND
+        except OSError as error:
+            print(f"ipseclab exec: {command[0]}: {error.strerror}", file=sys.stderr)
+            return ExitCode.NOT_EXECUTABLE
+        return code if code >= 0 else 128 - code
+
+    def stop(self, node: str) -> None:
+        """SIGTERM, and SIGKILL after the grace period."""
+        process = self._state.processes().get(self._node(node).name)
+        if process is not None and process.send(signal.SIGTERM) and not process.wait(GRACE):
+            process.send(signal.SIGKILL)
+            process.wait(GRACE)
+
+
+def _default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def parse_control(node: str, command: Sequence[str], code: int, out: str, err: str) -> Any:
+    """The JSON that `ctl` wrote. Raises CheckFailed with its last line where it failed."""
+    try:
+        if code == 0:
+            return json.loads(out)
+    except ValueError:
+        err = f"{out[:200]!r} is not JSON"
+    lines = [line for line in err.splitlines() if line.strip()] or [f"exit code {code}"]
+    raise CheckFailed(f"{node}: ctl {' '.join(command)}: {lines[-1]}")
+
+
+class ProcessBackend:
+    """Labs of plain processes."""
+
+    name = "process"
+
+    def __init__(self, waiting: Callable[[str], None]) -> None:
+        self._waiting = waiting
+
+    def check(self) -> str:
+        """Loopback and this Python are all it takes."""
+        home.make_directory(home.home() / "labs")
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        return f"plain processes on loopback, Python {version}, no privileges needed"
+
+    def prepare(self, tell: Tell) -> None:
+        """Nothing is needed but this Python."""
+        tell("python", sys.executable)
+
+    def labs(self) -> tuple[LabInfo, ...]:
+        """Every lab that has a directory."""
+        return tuple(self.lab(name).info() for name in state.names())
+
+    def lab(self, name: str) -> ProcessLab:
+        """A handle for the lab of that name."""
+        return ProcessLab(name)
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Held while a lab is being made or removed."""
+        return home.locked(name, self._waiting)
+
+    def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
+        """Make the directory, run the CA and write what each node needs."""
+        place = State(plan.lab)
+        others = [State(name).read() for name in state.names()]
+        taken = {node["host"] for other in others if other for node in other["nodes"]}
+        addresses = allocate([node.name for node in plan.nodes], taken)
+        for leftover in (PROCESSES_FILE, EXITS_FILE):
+            (place.directory / leftover).unlink(missing_ok=True)
+        nodes = [
+            {
+                "name": n.name,
+                "role": n.role.value,
+                "host": addresses[n.name].host,
+                "port": addresses[n.name].port,
+            }
+            for n in plan.nodes
+        ]
+        about = {
+            "name": plan.lab,
+            "scenario": plan.scenario.name,
+            "owner": labels.owner(),
+            "session": labels.new_session(),
+            "created": datetime.now(UTC).isoformat(),
+            "nodes": nodes,
+        }
+        place.write(LAB_FILE, json.dumps(about))
+        home.make_directory(place.nodes)
+        home.make_directory(place.socket(plan.nodes[0].name).parent)
+        certificates = _run_ca(place, plan, tell)
+        start = {
+            "grace": GRACE,
+            "nodes": {n.name: _start_order(place, plan, n, addresses) for n in plan.nodes},
+        }
+        place.write(START_FILE, json.dumps(start))
+        return certificates
+
+    def start(self, name: str) -> None:
+        """Start the supervisor and wait until it has started every node."""
+        place = State(name)
+        argv = [sys.executable, "-m", "lab.backends.supervisor", str(place.directory)]
+        with watch_closing(place.directory) as changed:
+            log = (place.directory / "supervisor.log").open("ab")
+            with log:
+                process = subprocess.Popen(
+                    argv,
+                    env=clean_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            deadline = datetime.now(UTC).timestamp() + START_TIMEOUT
+            while not place.all_started():
+                if process.poll() is not None or datetime.now(UTC).timestamp() > deadline:
+                    said = (place.directory / "supervisor.log").read_text("utf-8", "replace").strip()
+                    raise EnvironmentNotReady(
+                        f"the supervisor of lab {name!r} did not start: {said[-300:] or 'no output'}"
+                    )
+                changed.wait(0.5)
+            # It outlives us on purpose; without this Python would warn that nobody waits for it.
+            process.returncode = 0
+
+    def remove(self, name: str, *, keep_pki: bool) -> Removed:
+        """Stop every node and remove the directory."""
+        place = State(name)
+        removed = [("process", node or "supervisor") for node in _stop_all(place)]
+        if not place.directory.exists():
+            return Removed(tuple(removed))
+        shutil.rmtree(place.short_directory(), ignore_errors=True)
+        if keep_pki:
+            (place.directory / LAB_FILE).unlink(missing_ok=True)
+            for leftover in place.directory.iterdir():
+                if leftover != place.pki:
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        else:
+            # lab.json goes last: what a kill leaves is still a lab that `down` finds.
+            for leftover in sorted(place.directory.iterdir(), key=lambda path: path.name == LAB_FILE):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            place.directory.rmdir()
+        return Removed((*removed, ("directory", str(place.directory))))
+
+
+def watch_closing(directory: Path) -> "_Watching":
+    """A watch as a context."""
+    return _Watching(directory)
+
+
+class _Watching:
+    def __init__(self, directory: Path) -> None:
+        self._watch = watch(directory)
+
+    def __enter__(self) -> "_Watching":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.close()
+
+    def wait(self, timeout: float) -> None:
+        self._watch.wait(timeout)
+
+
+def _stop_all(place: State) -> list[str]:
+    """Stop the supervisor, which stops the nodes; then whatever a killed supervisor left."""
+    processes = {node: process for node, process in place.processes().items() if process.alive()}
+    supervisor = processes.pop(SUPERVISOR, None)
+    asked = supervisor.send(signal.SIGTERM) if supervisor is not None else False
+    if supervisor is None or not asked:
+        for process in processes.values():
+            process.send(signal.SIGTERM)
+    for process in processes.values():
+        if not process.wait(GRACE + 1):
+            process.send(signal.SIGKILL)
+            process.wait(GRACE)
+    if supervisor is not None and not supervisor.wait(GRACE + 2):
+        supervisor.send(signal.SIGKILL)
+        supervisor.wait(GRACE)
+    return list(processes)
+
+
+def _run_ca(place: State, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
+    argv = [sys.executable, "-m", "ca", "-o", "json"]
+    argv += ["--certs-dir", str(place.pki / "certs"), "--authority-keys-dir", str(place.pki / "ca-key")]
+    argv += ["--keys-dir", str(place.pki / "keys" / "{name}")]
+    with subprocess.Popen(
+        argv,
+        env=clean_environment() | plan.ca.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        report, prose = [], []
+        for line in process.stdout or ():
+            if line.startswith("{"):
+                report.append(line)
+            else:
+                prose.append(line)
+                tell("ca", line.strip().removeprefix("ca: "))
+    if process.returncode:
+        raise ca.failure(process.returncode, "".join(prose))
+    return ca.read_report("".join(report))
+
+
+def _start_order(place: State, plan: Plan, node: NodePlan, addresses: dict[str, Address]) -> dict[str, Any]:
+    own = addresses[node.name]
+    peer = addresses[node.peers[0]]
+    path = place.nodes / f"{node.name}.yaml"
+    config = node.configuration(
+        Place(
+            listen_address=own.host,
+            port=own.port,
+            peer_address=peer.host,
+            peer_port=peer.port or own.port,
+            ca=str(place.pki / "certs" / "ca-cert.pem"),
+            certificate=str(place.pki / "certs" / f"{node.name}-cert.pem"),
+            key=str(place.pki / "keys" / node.name / f"{node.name}-key.pem"),
+            socket=str(place.socket(node.name)),
+            tun=False,
+        )
+    )
+    place.write(f"nodes/{node.name}.yaml", document(config))
+    argv = [sys.executable, "-m", "node", "--config", str(path), "--no-tun"]
+    return {"argv": argv, "env": clean_environment()}

@@ -1,0 +1,246 @@
+"""`ipseclab`: options, their environment twins, exit codes. Data on stdout, everything else on stderr."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from lab import output
+from lab.backends.choose import NAMES as BACKENDS
+from lab.commands import about, judge, show, up
+from lab.commands.context import DEFAULT_NAME, Context
+from lab.console import make_console, stdout_style
+from lab.errors import ExitCode, LabError, TimedOut, UsageError
+from lab.text import did_you_mean, listing, printable
+
+Verb = Callable[[Context, argparse.Namespace], int]
+
+VERBS: dict[str, Verb] = {
+    "up": up.up,
+    "down": up.down,
+    "status": show.status,
+    "logs": show.logs,
+    "events": show.logs,
+    "exec": show.execute,
+    "shell": show.shell,
+    "run": judge.run,
+    "scenarios": judge.scenarios,
+    "lint": judge.lint,
+    "image": about.image,
+    "version": about.version,
+}
+ALIASES = {
+    "deploy": "up",
+    "start": "up",
+    "destroy": "down",
+    "stop": "down",
+    "clean": "down",
+    "inspect": "status",
+    "ps": "status",
+    "ls": "status",
+    "connect": "shell",
+    "test": "run",
+    "validate": "lint",
+}
+KEY_TYPES = ("rsa4096", "rsa2048", "ecdsa-p256", "ecdsa-p384", "ed25519")
+
+EPILOG = """\
+verbs:
+  up [SCENARIO]        make a lab, show the call flow, end in a summary (aliases: deploy, start)
+  down                 stop and remove it; nothing there is fine (destroy, stop, clean)
+  status               nodes, tunnels and counters (inspect, ps, ls)
+  logs [NODE ...]      the nodes' events, interleaved by time; -f follows
+  events [NODE ...]    the same as JSON, one object a line
+  exec NODE -- CMD     run a command at a node; its exit code is passed through
+  shell NODE           a shell at a node (connect)
+  run SCENARIO|all     up, judge, keep the evidence, down (test)
+  scenarios            what can be run
+  lint FILE ...        check scenario files, nothing is run (validate)
+  image                make the node image
+  version
+
+exit codes:
+    0  ok, also where there was nothing to do     1  a check failed, the lab did not do what it should
+    2  usage, or a scenario that does not fit     3  reserved: warnings with --strict
+    4  environment: no engine, no image, no room  5  no such lab or node
+  124  --timeout                                130  Ctrl-C, after cleaning up
+  exec and shell pass the command's own; 125 it could not be run, 126 not executable, 127 not found
+
+Every option has an environment variable: --name is IPSECLAB_NAME, --key-type is IPSECLAB_KEY_TYPE, and so
+on; the command line wins. NO_COLOR and FORCE_COLOR are honoured. IPSECLAB_HOME is where the process backend
+keeps its labs, IPSECLAB_RUNS where `run` keeps evidence, IPSECLAB_SCENARIOS where scenarios are looked for.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}: see ipseclab --help")
+
+
+def _env(name: str, default: str | None = None) -> str | None:
+    return os.environ.get(f"IPSECLAB_{name}") or default
+
+
+def _globals() -> _Parser:
+    """Options of every verb; they may stand before it or behind it."""
+    parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("-n", "--name", metavar="NAME", help=f"the lab ({DEFAULT_NAME})")
+    add("-b", "--backend", metavar="WHERE", help=f"{', '.join(BACKENDS)} (auto)")
+    add("-o", "--output", metavar="FORM", help="table or json (table)")
+    add("--timeout", metavar="SECONDS", help="give up after so long, exit code 124")
+    add("-q", "--quiet", action="store_true", help="errors only")
+    add("-v", "--verbose", action="store_true", help="more")
+    add("--no-color", action="store_true", help="no colour")
+    return parser
+
+
+def _parser() -> _Parser:
+    shared = _globals()
+    parser = _Parser(
+        prog="ipseclab",
+        description="Bring up an IPsec/IKEv2 lab, look at it, break it on purpose.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    made = {
+        verb: verbs.add_parser(verb, parents=[shared], description=act.__doc__, allow_abbrev=False)
+        for verb, act in VERBS.items()
+    }
+    _making_options(made)
+    for verb in ("logs", "events"):
+        made[verb].add_argument("nodes", nargs="*", metavar="NODE", help="only these")
+        made[verb].add_argument("-f", "--follow", action="store_true", help="go on as they tell more")
+        made[verb].add_argument("--tail", type=_count, metavar="N", help="only the last N lines")
+        made[verb].set_defaults(output_lines=verb == "events")
+    for verb in ("exec", "shell"):
+        made[verb].add_argument("node", metavar="NODE")
+    made["exec"].add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD ...")
+    made["lint"].add_argument("files", nargs="+", metavar="FILE")
+    return parser
+
+
+def _making_options(made: dict[str, _Parser]) -> None:
+    made["up"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="name or file (hello)")
+    made["run"].add_argument("scenario", metavar="SCENARIO|all", help="name or file, or all")
+    for verb in ("up", "run"):
+        made[verb].add_argument(
+            "--subnet", default=_env("SUBNET"), metavar="CIDR", help="of the network (Docker chooses)"
+        )
+        kinds = "key type of every certificate that does not name its own: " + ", ".join(KEY_TYPES)
+        made[verb].add_argument("--key-type", default=_env("KEY_TYPE"), metavar="TYPE", help=kinds)
+    made["run"].add_argument(
+        "--keep", action="store_true", default=bool(_env("KEEP")), help="leave the lab up"
+    )
+    made["down"].add_argument("--all", action="store_true", help="every lab that is ours")
+    made["down"].add_argument(
+        "--keep-pki", action="store_true", default=bool(_env("KEEP_PKI")), help="keep the certificates"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
+    return int(text)
+
+
+def _choice(value: str, known: Sequence[str], what: str) -> str:
+    if value not in known:
+        raise UsageError(
+            f"{what}: {value!r} is unknown{did_you_mean(value, known)}: choose one of {listing(known)}"
+        )
+    return value
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise UsageError(f"--timeout: {text!r} is not a number of seconds: write 60")
+    return seconds
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """Aliases replaced, and an unknown verb refused with a suggestion."""
+    words = list(arguments)
+    with_value = {"-n", "--name", "-b", "--backend", "-o", "--output", "--timeout"}
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in with_value else 1
+    if at < len(words):
+        words[at] = ALIASES.get(words[at], words[at])
+        if words[at] not in VERBS:
+            raise UsageError(
+                f"unknown verb {words[at]!r}{did_you_mean(words[at], [*VERBS, *ALIASES])}: see ipseclab "
+                "--help"
+            )
+    return words
+
+
+def _context(options: argparse.Namespace) -> Context:
+    given = vars(options)
+    no_colour = given.get("no_color", bool(_env("NO_COLOR")))
+    quiet, verbose = given.get("quiet", bool(_env("QUIET"))), given.get("verbose", bool(_env("VERBOSE")))
+    form = given.get("output") or _env("OUTPUT", "table") or "table"
+    if getattr(options, "key_type", None):
+        _choice(options.key_type, KEY_TYPES, "--key-type")
+    return Context(
+        name=given.get("name") or _env("NAME"),
+        backend=_choice(given.get("backend") or _env("BACKEND", "auto") or "auto", BACKENDS, "--backend"),
+        json=_choice(form, ("table", "json"), "--output") == "json",
+        console=make_console(-1 if quiet else int(verbose), no_colour),
+        style=stdout_style(no_colour),
+        timeout=_seconds(given.get("timeout") or _env("TIMEOUT")),
+    )
+
+
+def _on_alarm(_number: int, _frame: FrameType | None) -> None:
+    raise TimedOut("the time given by --timeout is over")
+
+
+def _on_terminate(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    console, wants_json = make_console(0, False), False
+    try:
+        options = _parser().parse_args(_words(sys.argv[1:] if arguments is None else arguments))
+        if options.verb is None:
+            _parser().print_help(sys.stderr)
+            return ExitCode.USAGE
+        if options.verb == "exec" and options.command in ([], ["--"]):
+            raise UsageError("exec: no command: write ipseclab exec NODE -- CMD")
+        context = _context(options)
+        console, wants_json = context.console, context.json
+        signal.signal(signal.SIGTERM, _on_terminate)
+        if context.timeout is not None:
+            signal.signal(signal.SIGALRM, _on_alarm)
+            signal.setitimer(signal.ITIMER_REAL, context.timeout)
+        return int(VERBS[options.verb](context, options))
+    except LabError as error:
+        text = "\n".join(printable(line) for line in str(error).splitlines())
+        console.error(text)
+        if wants_json:
+            output.print_json("error", {"error": text, "exit_code": int(error.exit_code)})
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our lines has gone; what Python still holds must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,0 +1,1 @@
+"""What each verb of `ipseclab` does; `cli` finds them in the table `lab.cli.VERBS`."""

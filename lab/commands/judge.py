@@ -1,0 +1,97 @@
+"""`ipseclab run`, `scenarios`, `lint`: scenarios and their verdicts."""
+
+import argparse
+from pathlib import Path
+
+from lab import library, output, story
+from lab.commands import facts
+from lab.commands.context import Context, deadline
+from lab.commands.up import undisturbed
+from lab.errors import ExitCode
+from lab.labels import check_name, new_session
+from lab.lifecycle import Outcome, Runner
+from lab.scenario import Scenario
+from lab.text import span
+
+ALL = "all"
+
+
+def run(context: Context, options: argparse.Namespace) -> int:
+    """Bring up, judge, say, keep the evidence, take down; one scenario or all of them."""
+    names = library.names() if options.scenario == ALL else (options.scenario,)
+    scenarios = [library.load(name) for name in names]
+    backend = context.new_backend(options.subnet)
+    results = []
+    for scenario in scenarios:
+        results.append(_run_one(context, context.runner(backend), scenario, options))
+    passed = sum(bool(result["passed"]) for result in results)
+    if context.json:
+        output.print_json("run", {"passed": passed == len(results), "results": results})
+    if len(results) > 1:
+        context.console.line(f"{passed} of {len(results)} scenarios passed")
+    return ExitCode.OK if passed == len(results) else ExitCode.CHECK_FAILED
+
+
+def _run_one(
+    context: Context, runner: Runner, scenario: Scenario, options: argparse.Namespace
+) -> dict[str, object]:
+    # Without -n every run has a lab of its own, so that runs never meet.
+    name = context.lab if context.name else check_name(f"{scenario.name[:22]}-{new_session()[:8]}")
+    context.console.line(f"{scenario.name}: {scenario.title} ({runner.backend.name}, lab {name})")
+    with runner.backend.lock(name):
+        try:
+            runner.take_down(name, keep_pki=True)
+            plan = context.plan(name, scenario, options.key_type)
+            outcome = runner.bring_up(plan, deadline(scenario), whole=True)
+            evidence = _tell(context, runner, outcome)
+            if options.keep:
+                context.console.line(f"  kept: ipseclab status -n {name}; ipseclab down -n {name}")
+            return {**facts.outcome(outcome), "evidence": evidence}
+        finally:
+            if not options.keep:
+                with undisturbed():
+                    runner.take_down(name)
+
+
+def _tell(context: Context, runner: Runner, outcome: Outcome) -> str:
+    """Print the verdict and keep the evidence; its directory."""
+    scenario, verdict = outcome.plan.scenario, outcome.verdict
+    plain = type(context.style)(False)
+    text = [story.verdict_line(scenario.name, verdict, outcome.seconds, plain), f"  {scenario.title}"]
+    text += [story.check_line(check, plain) for check in verdict.checks]
+    if not verdict.passed:
+        runner.report_failure(outcome, runner.backend.lab(outcome.plan.lab))
+        text += [line for record in outcome.records.values() for line in story.saw(record, (), plain)]
+    else:
+        for check in verdict.checks:
+            context.console.detail(story.check_line(check, context.console.style))
+    evidence = runner.keep_evidence(outcome, "\n".join(text))
+    line = story.verdict_line(scenario.name, verdict, outcome.seconds, context.style)
+    if not context.json:
+        print(line, flush=True)
+    context.console.line(
+        f"  {len(verdict.checks)} checks, judged in {span(verdict.seconds)}, evidence in {evidence}"
+    )
+    return evidence
+
+
+def scenarios(context: Context, options: argparse.Namespace) -> int:
+    """The scenarios that can be run by name."""
+    found = [library.load(name) for name in library.names()]
+    if context.json:
+        listed = [{"name": s.name, "title": s.title, "description": s.description} for s in found]
+        output.print_json("scenarios", {"scenarios": listed})
+    else:
+        print(
+            output.table(("SCENARIO", "WHAT IT SHOWS"), [(s.name, s.title) for s in found], context.style),
+            flush=True,
+        )
+    return ExitCode.OK
+
+
+def lint(context: Context, options: argparse.Namespace) -> int:
+    """Check scenario files without running anything."""
+    for name in options.files:
+        library.read(Path(name))
+    context.console.line(f"{len(options.files)} files are in order")
+    return ExitCode.OK

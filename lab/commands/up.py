@@ -1,0 +1,150 @@
+"""`ipseclab up` and `ipseclab down`."""
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lab import library, output, story
+from lab.backends.base import Backend, LabInfo, Removed
+from lab.commands import facts
+from lab.commands.context import Context, deadline
+from lab.errors import ExitCode, UsageError
+from lab.labels import OWNER, may_remove, owner
+from lab.lifecycle import Outcome, Runner
+from lab.scenario import Scenario
+from lab.text import listing, span
+
+NEXT = (
+    ("ipseclab status", "the tunnel, its SPIs and counters"),
+    ("ipseclab logs -f", "what both sides do, message by message"),
+    ("ipseclab shell initiator", "a shell in the initiator; try: python -m node ctl status"),
+    ("ipseclab run wrong-ca", "break it on purpose"),
+    ("ipseclab down", "stop and remove everything"),
+)
+
+
+def up(context: Context, options: argparse.Namespace) -> int:
+    """Bring a lab up, or say that it is up already."""
+    scenario = library.load(options.scenario or library.DEFAULT_SCENARIO)
+    found = context.holding(context.lab)
+    if found is not None and found[1].running:
+        return _already_up(context, found[1], scenario, explicit=bool(options.scenario))
+    backend = found[0] if found is not None else context.new_backend(options.subnet)
+    runner = context.runner(backend)
+    with backend.lock(context.lab):
+        # Somebody may have brought it up while we waited.
+        info = runner.existing(context.lab)
+        if info is not None and info.running:
+            return _already_up(context, info, scenario, explicit=bool(options.scenario))
+        if info is not None:
+            stopped = listing(node.name for node in info.nodes if not node.running)
+            context.console.line(
+                f"lab {context.lab!r} is not complete (not running: {stopped}): making it again"
+            )
+        runner.take_down(context.lab, keep_pki=True)
+        outcome = _bring_up(context, runner, scenario, options.key_type)
+    return _finish(context, runner, outcome)
+
+
+def _already_up(context: Context, info: LabInfo, scenario: Scenario, *, explicit: bool) -> int:
+    running = info.scenario or library.DEFAULT_SCENARIO
+    if explicit and running != scenario.name:
+        raise UsageError(
+            f"lab {info.name!r} is up with the scenario {running!r}: take it down first, or name another "
+            "with -n"
+        )
+    if context.json:
+        output.print_json("up", {"already_up": True, "lab": facts.lab(info, {})})
+    context.console.line(f"lab {info.name!r} is already up ({span(facts.age(info))}), nothing to do")
+    return ExitCode.OK
+
+
+def _bring_up(context: Context, runner: Runner, scenario: Scenario, key_type: str | None) -> Outcome:
+    plan = context.plan(context.lab, scenario, key_type)
+    context.console.line(f"{context.style.paint(scenario.title, 'bold')} ({runner.backend.name})")
+    try:
+        return runner.bring_up(plan, deadline(scenario), whole=False)
+    except BaseException:
+        # Half a lab helps nobody, and an interrupted one is not what was asked for.
+        with undisturbed():
+            runner.take_down(context.lab, keep_pki=True)
+        raise
+
+
+def _finish(context: Context, runner: Runner, outcome: Outcome) -> int:
+    passed = outcome.verdict.passed
+    console, style = context.console, context.console.style
+    if context.json:
+        output.print_json("up", {"already_up": False, **facts.outcome(outcome)})
+    if not passed:
+        console.line(f"{style.paint('the lab did not come up as it should', 'bold', 'red')}")
+        runner.report_failure(outcome, runner.backend.lab(context.lab))
+        console.line("it is left as it is: see `ipseclab logs`, then `ipseclab down`")
+        return ExitCode.CHECK_FAILED
+    console.line("")
+    for name, text in story.summary_lines(outcome.plan, outcome.info, outcome.certificates, outcome.records):
+        console.line(story.topic(name, text, style))
+    console.line(
+        f"{style.paint('up', 'bold', 'green')}: {outcome.plan.scenario.title} ({span(outcome.seconds)})"
+    )
+    _next_steps(context)
+    return ExitCode.OK
+
+
+def _next_steps(context: Context) -> None:
+    context.console.line("\nNext:")
+    named = f" -n {context.name}" if context.name else ""
+    for command, what in NEXT:
+        verb, _, rest = command.removeprefix("ipseclab ").partition(" ")
+        shown = f"ipseclab {verb}{'' if verb == 'run' else named}{' ' + rest if rest else ''}"
+        context.console.line(f"  {shown:<34} {context.console.style.paint(what, 'dim')}")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Neither Ctrl-C nor a timeout ends what is in here: cleaning up is bounded by the grace period."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def down(context: Context, options: argparse.Namespace) -> int:
+    """Stop and remove a lab, or every lab of ours. Nothing there is fine."""
+    removed: list[tuple[str, Removed]] = []
+    for backend in context.candidates():
+        for name in _to_remove(context, backend, options.all):
+            with backend.lock(name):
+                removed.append((name, context.runner(backend).take_down(name, keep_pki=options.keep_pki)))
+    things = [(name, found) for name, found in removed if found.things]
+    if context.json:
+        output.print_json("down", {"labs": [{"name": n, "removed": facts.removed(f)} for n, f in things]})
+    for name, found in things:
+        kinds = [kind for kind, _ in found.things]
+        counts = ", ".join(
+            f"{kinds.count(kind)} {kind}{'s' if kinds.count(kind) > 1 else ''}"
+            for kind in dict.fromkeys(kinds)
+        )
+        context.console.line(f"lab {name!r} is down: removed {counts}")
+    if not things:
+        context.console.line(
+            "nothing to do: no lab of ours is there"
+            if options.all
+            else f"nothing to do: no lab {context.lab!r} is there"
+        )
+    return ExitCode.OK
+
+
+def _to_remove(context: Context, backend: Backend, everything: bool) -> list[str]:
+    """With --all every lab that is ours; else the one lab, whether it is complete or only leftovers."""
+    if not everything:
+        return [context.lab]
+    return [
+        info.name
+        for info in backend.labs()
+        if may_remove({"org.ipseclab.lab": info.name, OWNER: info.owner}, owner())
+    ]

@@ -1,0 +1,62 @@
+"""What a run leaves: runs/LAB/UTC-SCENARIO/ with events.jsonl, status.json and summary.txt, and `latest`
+beside it.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lab.checks import Record
+from lab.errors import EnvironmentNotReady
+from lab.library import project_directory
+
+
+def runs_directory() -> Path:
+    """IPSECLAB_RUNS, or `runs/` of the checkout."""
+    return Path(os.environ.get("IPSECLAB_RUNS") or project_directory() / "runs")
+
+
+def write(
+    lab: str, scenario: str, records: Iterable[Record], statuses: Mapping[str, Any], summary: str
+) -> Path:
+    """Write the evidence of one run; its directory. Raises EnvironmentNotReady."""
+    try:
+        directory = _new_directory(runs_directory() / lab, scenario)
+        events = sorted(
+            (event for record in records for event in record.events), key=lambda event: event.moment
+        )
+        lines = "".join(json.dumps(event.as_json()) + "\n" for event in events)
+        (directory / "events.jsonl").write_text(lines)
+        (directory / "status.json").write_text(json.dumps(statuses, indent=2) + "\n")
+        (directory / "summary.txt").write_text(summary + "\n")
+        _point_latest(directory)
+    except OSError as error:
+        raise EnvironmentNotReady(
+            f"{runs_directory()}: cannot be written: {error.strerror}: make room, or set IPSECLAB_RUNS "
+            "to another directory"
+        ) from error
+    return directory
+
+
+def _new_directory(parent: Path, scenario: str) -> Path:
+    """Run directories are never used twice."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = parent / (f"{stamp}-{scenario}" + (f"-{number}" if number > 1 else ""))
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        return path
+
+
+def _point_latest(directory: Path) -> None:
+    temporary = directory.parent / f".latest-{directory.name}"
+    temporary.symlink_to(directory.name)
+    os.replace(temporary, directory.parent / "latest")

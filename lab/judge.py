@@ -1,0 +1,176 @@
+"""Following a running lab: taking the scenario's steps, and saying when everything that must happen has
+happened.
+
+1. The judge waits for events, up to a deadline. It asks for SAs only when the events are complete, and again
+   only when something new has happened (or time is up).
+2. What can no longer be put right ends the waiting at once.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab import checks
+from lab.backends.base import Follower, Lab
+from lab.checks import Check, Record, SaView
+from lab.errors import CheckFailed
+from lab.events import Told
+from lab.plan import Plan
+from lab.scenario import Expectation, Pattern, StopStep, WaitStep, Wanted
+
+#: Seconds for one question to a node: starting Python in a container of a busy machine takes its time.
+CONTROL_TIMEOUT = 20.0
+#: Questions to nodes at once.
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How it ended. `broken` is the node and the reason that ended the waiting early; `late`: time was up."""
+
+    checks: tuple[Check, ...]
+    broken: tuple[str, str] | None
+    late: bool
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks) and not self.broken
+
+
+def expectations(plan: Plan) -> dict[str, Expectation]:
+    """What is expected of each node."""
+    scenario = plan.scenario
+    return {name: scenario.expect[group.name] for group in scenario.groups for name in group.members()}
+
+
+def until_up(plan: Plan) -> dict[str, Expectation]:
+    """What `up` waits for: the events only; in a scenario with steps the waits before the first other
+    step.
+    """
+    if not plan.scenario.steps:
+        return {name: replace(expect, sas=None) for name, expect in expectations(plan).items()}
+    waits: dict[str, list[Pattern]] = {node.name: [] for node in plan.nodes}
+    for step in plan.scenario.steps:
+        if not isinstance(step, WaitStep):
+            break
+        for member in plan.scenario.group(step.group).members():
+            waits[member].append(step.pattern)
+    return {name: Expectation(tuple(map(Wanted, patterns))) for name, patterns in waits.items()}
+
+
+class Judge:
+    """Follows one lab. `tell` gets everything that the nodes tell, as it arrives."""
+
+    def __init__(
+        self, lab: Lab, follower: Follower, expect: Mapping[str, Expectation], tell: Callable[[Told], None]
+    ) -> None:
+        self._lab, self._follower, self._expect, self._tell = lab, follower, expect, tell
+        self.records = {name: Record(name) for name in expect}
+        self.statuses: dict[str, Any] = {}
+        self._began = time.monotonic()
+
+    def run(self, plan: Plan, deadline: float, *, steps: bool) -> Verdict:
+        """Follow until everything holds, until it cannot, or until `deadline` (monotonic seconds)."""
+        late = False
+        if steps:
+            for step in plan.scenario.steps:
+                members = plan.scenario.group(step.group).members()
+                late = late or not self._take(step, members, deadline)
+        while not late and not self._settled():
+            late = not self._advance(deadline)
+        if late:
+            self._ask()
+            self._drain()
+        return self._verdict(late)
+
+    def _take(self, step: WaitStep | StopStep, members: Sequence[str], deadline: float) -> bool:
+        """Take one step; False where time is up."""
+        if isinstance(step, StopStep):
+            _at_once(self._lab.stop, members)
+            return True
+        while not all(self._told(member, step) for member in members):
+            if self._broken():
+                return True
+            if not self._advance(deadline):
+                return False
+        return True
+
+    def _told(self, member: str, step: WaitStep) -> bool:
+        return any(checks.matches(step.pattern, event) for event in self.records[member].events)
+
+    def _advance(self, deadline: float) -> bool:
+        """Take in the next thing told; False where time is up or nothing can come any more."""
+        told = self._follower.next(max(0.0, deadline - time.monotonic()))
+        if told is None:
+            return False
+        self._note(told)
+        return True
+
+    def _note(self, told: Told) -> None:
+        self.records[told.node].add(told)
+        self._tell(told)
+
+    def _drain(self) -> None:
+        while (told := self._follower.next(0.0)) is not None:
+            self._note(told)
+
+    def _broken(self) -> tuple[str, str] | None:
+        for name, expect in self._expect.items():
+            if reason := checks.broken(expect, self.records[name]):
+                return name, reason
+        return None
+
+    def _settled(self) -> bool:
+        """Whether nothing is left to wait for."""
+        if self._broken():
+            return True
+        if any(checks.waiting_for(expect, self.records[name]) for name, expect in self._expect.items()):
+            return False
+        self._ask()
+        # What the nodes told before they answered counts too.
+        self._drain()
+        return self._broken() is not None or all(check.passed for check in self._checks())
+
+    def _ask(self) -> None:
+        asked = [
+            name
+            for name, expect in self._expect.items()
+            if expect.sas and self.records[name].exit_code is None
+        ]
+        for name, status in zip(asked, _at_once(self._status, asked), strict=True):
+            self.statuses[name] = status
+            self.records[name].sas = None if status is None else sa_view(status)
+
+    def _status(self, node: str) -> Any:
+        try:
+            return self._lab.control(node, ["status"], CONTROL_TIMEOUT)
+        except CheckFailed:
+            # The node may be on its way out; the check then says that it did not tell.
+            return None
+
+    def _checks(self) -> tuple[Check, ...]:
+        return tuple(
+            check
+            for name, expect in self._expect.items()
+            for check in checks.judge(expect, self.records[name])
+        )
+
+    def _verdict(self, late: bool) -> Verdict:
+        return Verdict(self._checks(), self._broken(), late, time.monotonic() - self._began)
+
+
+def _at_once(action: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
+    if not names:
+        return []
+    with ThreadPoolExecutor(min(_WORKERS, len(names))) as pool:
+        return list(pool.map(action, names))
+
+
+def sa_view(status: Mapping[str, Any]) -> SaView:
+    """Numbers of SAs in what `ctl status` says."""
+    sas = status.get("ike_sas", [])
+    up = [sa for sa in sas if sa.get("phase") == "ESTABLISHED"]
+    return SaView(len(up), sum(len(sa.get("children", [])) for sa in up), len(sas) - len(up))

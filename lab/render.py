@@ -1,0 +1,152 @@
+"""Events as lines for people: when, who, what, and the fields that matter. Everything from a node is escaped
+here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from lab.console import NODE_COLOURS, Style
+from lab.events import NodeEvent, NodeExit, NodeProse, Told
+from lab.text import printable
+
+
+class Weight(Enum):
+    """How much an event matters to who watches."""
+
+    DETAIL = 0
+    STEP = 1
+    MILESTONE = 2
+    TROUBLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """An event in words, and the fields that are shown behind them."""
+
+    words: str
+    fields: tuple[str, ...] = ()
+    weight: Weight = Weight.STEP
+
+
+_D, _M, _T = Weight.DETAIL, Weight.MILESTONE, Weight.TROUBLE
+
+_PHRASES: Mapping[str, Phrase] = {
+    "node_started": Phrase("started", ("role", "profile"), _D),
+    "certificate_loaded": Phrase("X.509 certificate loaded", ("subject",)),
+    "private_key_loaded": Phrase("PKCS#8 private key loaded", ("algorithm",)),
+    "dh_key_pair_generated": Phrase("Diffie-Hellman key pair generated", ("group", "octets")),
+    "udp_bound": Phrase("UDP bound", ("address", "port")),
+    "tun_ready": Phrase("TUN device ready", ("name", "address")),
+    "tun_unavailable": Phrase("inner endpoint in user space", ("address",), _D),
+    "privileges_dropped": Phrase("privileges dropped", ("uid", "gid"), _D),
+    "control_ready": Phrase("control socket ready", ("socket",), _D),
+    "node_stopping": Phrase("stopping", ("reason",)),
+    "node_stopped": Phrase("stopped", ("uptime",)),
+    "node_failed": Phrase("FAILED", ("detail",), _T),
+    "spi_assigned": Phrase("random SPI assigned", ("spi", "peer")),
+    "ike_sa_init_sent": Phrase("IKE_SA_INIT sent", ("kind", "payloads", "peer", "octets")),
+    "ike_sa_init_received": Phrase("IKE_SA_INIT received", ("kind", "payloads", "peer", "octets")),
+    "proposal_chosen": Phrase("proposal chosen", ("protocol", "suite")),
+    "shared_secret_derived": Phrase("shared secret and keys derived", ("group",)),
+    "ike_auth_sent": Phrase("IKE_AUTH sent, encrypted", ("kind", "payloads", "peer", "octets")),
+    "ike_auth_received": Phrase("IKE_AUTH received and decrypted", ("kind", "payloads", "peer", "octets")),
+    "peer_certificate_verified": Phrase(
+        "peer's certificate chain verified against the CA", ("subject", "issuer")
+    ),
+    "peer_identity_verified": Phrase("peer's identity verified", ("identity",)),
+    "peer_auth_verified": Phrase("peer's AUTH signature verified", ("method",)),
+    "authentication_failed": Phrase("authentication FAILED", ("reason", "detail", "peer"), _T),
+    "ike_sa_established": Phrase("IKE SA established", ("peer_identity", "suite"), _M),
+    "ike_sa_failed": Phrase("IKE SA failed", ("reason", "peer"), _T),
+    "ike_sa_deleted": Phrase("IKE SA deleted", ("reason", "peer"), _M),
+    "informational_sent": Phrase("INFORMATIONAL sent", ("kind", "payloads", "peer")),
+    "informational_received": Phrase("INFORMATIONAL received", ("kind", "payloads", "peer")),
+    "notify_sent": Phrase("notify sent", ("notify", "peer", "detail"), _T),
+    "notify_received": Phrase("notify received", ("notify", "peer"), _T),
+    "retransmitted": Phrase("request sent again", ("n", "message_id", "peer"), _D),
+    "retransmission_gave_up": Phrase("gave up: no answer", ("peer",), _T),
+    "response_repeated": Phrase("response sent again", ("message_id", "peer"), _D),
+    "datagram_dropped": Phrase("datagram dropped", ("reason", "detail", "peer"), _T),
+    "child_sa_installed": Phrase("Child SA installed", ("local", "remote", "suite"), _M),
+    "child_sa_failed": Phrase("Child SA failed", ("reason",), _T),
+    "child_sa_deleted": Phrase("Child SA deleted", ("inbound_spi", "outbound_spi")),
+    "esp_payload_sent": Phrase("ESP payload sent", ("text", "spi", "sequence")),
+    "esp_payload_decrypted": Phrase("ESP payload decrypted", ("text", "spi", "sequence"), _M),
+    "esp_ack_sent": Phrase("acknowledgement sent through the tunnel", ("target",)),
+    "esp_ack_received": Phrase("acknowledgement received through the tunnel", ("text",), _M),
+    "ping_replied": Phrase("echo reply through the tunnel", ("target", "seq", "rtt_ms"), _D),
+    "pings_completed": Phrase("pings through the tunnel", ("sent", "received", "avg_ms"), _M),
+    "demo_failed": Phrase("the demo FAILED", ("reason",), _T),
+    "packet_dropped": Phrase("inner packet dropped", ("reason", "detail"), _T),
+}
+
+
+def weight(told: Told) -> Weight:
+    """How much this matters."""
+    if isinstance(told, NodeEvent):
+        phrase = _PHRASES.get(told.name)
+        return phrase.weight if phrase else Weight.STEP
+    return Weight.TROUBLE if isinstance(told, NodeExit) and told.code else Weight.STEP
+
+
+def sentence(told: Told, style: Style) -> str:
+    """What happened, without time and node."""
+    match told:
+        case NodeExit():
+            return style.paint(f"exited with code {told.code}", "red" if told.code else "dim")
+        case NodeProse():
+            return printable(told.line)
+    phrase = _PHRASES.get(told.name, Phrase(told.name, tuple(told.fields)))
+    words = {Weight.MILESTONE: ("green",), Weight.TROUBLE: ("red",), Weight.DETAIL: ("dim",)}.get(
+        phrase.weight, ()
+    )
+    shown = [f"{key}={_value(told.fields[key])}" for key in phrase.fields if _worth(told.fields.get(key))]
+    return "  ".join([style.paint(phrase.words, *words) if words else phrase.words, *map(_dim(style), shown)])
+
+
+def _dim(style: Style) -> "_Painter":
+    return _Painter(style)
+
+
+@dataclass(frozen=True, slots=True)
+class _Painter:
+    style: Style
+
+    def __call__(self, text: str) -> str:
+        return self.style.paint(text, "dim")
+
+
+def _worth(value: object) -> bool:
+    return value is not None and value != "" and value != []
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(printable(str(item)) for item in value)
+    text = printable(str(value))
+    return f'"{text}"' if " " in text else text
+
+
+class NodeColours:
+    """A colour for each node, in the order in which they were named."""
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        self._colours = {node: NODE_COLOURS[index % len(NODE_COLOURS)] for index, node in enumerate(nodes)}
+        self.width = max((len(node) for node in nodes), default=0)
+
+    def label(self, node: str, style: Style) -> str:
+        """The node's name in its colour, padded to the widest."""
+        return style.paint(node.ljust(self.width), self._colours.get(node, "dim"))
+
+
+def clock(moment: datetime) -> str:
+    """The time of day to the millisecond, UTC."""
+    return moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+def log_line(told: Told, colours: NodeColours, style: Style) -> str:
+    """One line of `logs`."""
+    time = clock(told.moment) if isinstance(told, NodeEvent) else " " * 12
+    return f"{style.paint(time, 'dim')}  {colours.label(told.node, style)}  {sentence(told, style)}"
