@@ -143,9 +143,16 @@ def _pss_accepted(parameters: Element | None) -> bool:
 
 def signed_by(certificate: Certificate, issuer_spki: bytes) -> bool:
     """Whether the certificate's signature verifies with the key in `issuer_spki` (a complete
-    SubjectPublicKeyInfo)."""
+    SubjectPublicKeyInfo).
+
+    Raises AuthError(BAD_CERTIFICATE_SIGNATURE) where the algorithm does not fit the key or its parameters are
+    not supported (RSASSA-PSS with a salt of another length than the hash).
+    """
     try:
         verify_signature(issuer_spki, certificate.algorithm, certificate.signature, certificate.tbs)
-    except AuthError:
+    except AuthError as error:
+        if error.failure is AuthFailure.UNSUPPORTED_METHOD:
+            detail = f"the signature on {certificate} cannot be verified: {error}"
+            raise AuthError(AuthFailure.BAD_CERTIFICATE_SIGNATURE, detail) from None
         return False
     return True

@@ -463,10 +463,11 @@ def test_pss_only_with_sha_2(message: bytes, mask: bytes, accepted: bool) -> Non
         check_signature_algorithm(outline)
 
 
-def test_pss_chain() -> None:
-    """An RSA CA that signs with RSASSA-PSS, as many companies' CAs do."""
+@pytest.mark.parametrize(("salt", "refused"), [(32, None), (20, _F.BAD_CERTIFICATE_SIGNATURE)])
+def test_pss_chain(salt: int, refused: AuthFailure | None) -> None:
+    """An RSA CA that signs with RSASSA-PSS; the salt must be as long as the hash."""
     top = ca("PSS", key=rsa_key(2048))
-    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
     builder = (
         x509.CertificateBuilder()
         .subject_name(make.name("peer"))
@@ -477,4 +478,11 @@ def test_pss_chain() -> None:
         .not_valid_after(NOW + DAY)
     )
     signed = builder.sign(rsa_key(2048), hashes.SHA256(), rsa_padding=scheme)
-    assert failure([signed.public_bytes(Encoding.DER)], [top.der]) is None
+    assert failure([signed.public_bytes(Encoding.DER)], [top.der]) == refused
+
+
+def test_key_of_another_kind() -> None:
+    """The CA's name is right, but its key is RSA and the signature ECDSA."""
+    assert failure([leaf("peer", ca("Twin")).der], [ca("Twin", key=rsa_key(2048)).der]) == (
+        _F.BAD_CERTIFICATE_SIGNATURE
+    )
