@@ -19,6 +19,7 @@ from node.pki import der
 from node.pki.certificate import read
 from node.pki.identity import ExpectedIdentity, identification
 from node.pki.keys import KeyPolicy, check_signature_algorithm
+from node.pki.path import MAX_SIGNATURE_CHECKS, Budget, anchor, find_path
 from node.pki.verifier import MAX_CERTIFICATES, CertificateVerifier
 from tests.unit.pki import factory as make
 from tests.unit.pki.factory import DAY, NOW, Issued, ca, failure, issue, leaf, tlv, usage, verify
@@ -486,3 +487,48 @@ def test_key_of_another_kind() -> None:
     assert failure([leaf("peer", ca("Twin")).der], [ca("Twin", key=rsa_key(2048)).der]) == (
         _F.BAD_CERTIFICATE_SIGNATURE
     )
+
+
+def _version(number: int) -> Callable[[list[bytes]], None]:
+    def change(fields: list[bytes]) -> None:
+        fields[0] = tlv(0xA0, tlv(der.INTEGER, bytes((number,))))
+
+    return change
+
+
+def _without_version(fields: list[bytes]) -> None:
+    """Extensions stay, so it is no version 1 certificate either."""
+    del fields[0]
+
+
+def _other_inner_algorithm(fields: list[bytes]) -> None:
+    """ECDSA with SHA-384 inside the signed part, SHA-256 outside (RFC 5280 4.1.1.2)."""
+    fields[2] = fields[2].replace(bytes.fromhex("040302"), bytes.fromhex("040303"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_version(1), _version(3), _without_version, _other_inner_algorithm],
+    ids=["version 2", "version 4", "version 1 with extensions", "two algorithms"],
+)
+def test_well_signed_but_malformed(change: Callable[[list[bytes]], None]) -> None:
+    octets = make.rebuilt(leaf("peer", root()), root(), change)
+    assert failure([octets], [root().der]) == _F.MALFORMED_CERTIFICATE
+
+
+def test_signatures_checked_for_one_peer_are_limited() -> None:
+    """Nine intermediates and twenty CAs of one name: more pairs than the budget, so the search is cut off."""
+    twins = [ca("Twin") for _ in range(20)]
+    key = ec.generate_private_key(ec.SECP256R1())
+    stranger = ca("Twin", key=key)
+    maze = [ca("Twin", stranger).der for _ in range(MAX_CERTIFICATES - 1)]
+    budget = Budget()
+    outlines = [read(octets) for octets in maze]
+    anchors = [anchor(twin.der, KeyPolicy()) for twin in twins]
+    with pytest.raises(AuthError, match="too many certificates of the same name"):
+        for one in anchors:
+            for outline in outlines:
+                budget.signed(outline, one.certificate.spki)
+    assert len(budget.known) == MAX_SIGNATURE_CHECKS
+    with pytest.raises(AuthError):
+        find_path(read(leaf("peer", stranger).der), outlines, anchors, NOW, KeyPolicy())
