@@ -216,8 +216,9 @@ def _make(client: docker.DockerClient, root: Path, asked: str, digest: str, tag:
             base = ensure_base(say, client, asked)
             fill_wheelhouse(root, _architecture(client), say)
             image, built = _build(client, root, base, digest, tag, say), True
-            _forget_old(client, str(image.id))
         _tag(image, tag)
+        if built:
+            _forget_old(client, str(image.id))
     return NodeImage(str(image.id), f"{REPOSITORY}:{tag}", digest, built)
 
 

@@ -1,8 +1,12 @@
 """lab.images without an engine: the digest of the sources, apt's mirror, platforms, stripping, and errors."""
 
+import os
+import shutil
 import socket
 from pathlib import Path
+from typing import cast
 
+import docker
 import pytest
 
 from lab import images
@@ -112,3 +116,31 @@ def test_a_command_that_fails_says_its_last_words() -> None:
         images._run(["/nonexistent/x"], "cannot do it", 10)
     with pytest.raises(images.ImageError, match="did not end within"):
         images._run(["sleep", "5"], "cannot do it", 0.05)
+
+
+class Engine:
+    """As much of an engine as says which machine it is."""
+
+    def __init__(self, arch: str) -> None:
+        self.arch = arch
+
+    def version(self) -> dict[str, str]:
+        return {"Arch": self.arch}
+
+
+@pytest.mark.parametrize(
+    ("arch", "machine", "uid", "says"),
+    [
+        ("amd64", "x86_64", 1000, "takes root, once"),
+        ("arm64", "x86_64", 0, "this host is x86_64, the engine aarch64"),
+        ("riscv64", "x86_64", 0, "riscv64 is not supported"),
+    ],
+)
+def test_what_keeps_debootstrap_from_running(
+    arch: str, machine: str, uid: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/sbin/debootstrap")
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "h", "6", "v", machine)))
+    with pytest.raises(images.ImageError, match=says):
+        images._check_can_bootstrap(cast("docker.DockerClient", Engine(arch)))
