@@ -107,6 +107,11 @@ class Credentials:
     ca: str = _text("ipsec/certs/ca-cert.pem", "PEM file with the trusted CA certificates", minLength=1)
     certificate: str = _text("", "PEM file with our certificate, intermediate CAs behind it", minLength=1)
     key: str = _text("", "PEM file with our PKCS#8 private key, mode 0600", minLength=1)
+    allow_mismatch: bool = _setting(
+        False,
+        "start although the key is not that of the certificate; its peer must refuse it (for lessons)",
+        type="boolean",
+    )
 
 
 @dataclass(frozen=True, slots=True)

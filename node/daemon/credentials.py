@@ -50,14 +50,17 @@ def load_chain(config: Config) -> tuple[bytes, ...]:
 
 
 def load_key(config: Config, certificate: bytes) -> KeySigner:
-    """The private key, which must be that of the certificate. Raises StartError."""
+    """The private key, which must be that of the certificate unless a lesson allows otherwise.
+
+    Raises StartError.
+    """
     path = config.credentials.key
     try:
         signer = load_signer(read_key(path))
         matches = matches_key(certificate, signer.public_key)
     except ValueError as error:
         raise StartError(f"credentials.key: {path}: {error}") from error
-    if not matches:
+    if not matches and not config.credentials.allow_mismatch:
         raise StartError(
             f"credentials.key: {path}: is not the key of {config.credentials.certificate}; "
             "give the pair that was issued together"
