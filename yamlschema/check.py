@@ -150,13 +150,20 @@ class _Checker:
 
     def _alternatives(self, value: Any, schema: dict[str, Any], place: Place) -> Iterator[Problem]:
         for keyword in ("oneOf", "anyOf"):
-            tried = [list(self.walk(value, part, place)) for part in schema.get(keyword, [])]
+            parts = schema.get(keyword, [])
+            tried = [list(self.walk(value, part, place)) for part in parts]
             passed = sum(not problems for problems in tried)
             if tried and not passed:
-                # What went wrong deepest is most likely the alternative that was meant.
-                yield from max(tried, key=lambda problems: max(len(p.place) for p in problems))
+                yield from max(zip(tried, parts, strict=True), key=lambda pair: self._likeness(value, *pair))[
+                    0
+                ]
             elif keyword == "oneOf" and passed > 1:
                 yield self._problem(place, f"fits {passed} alternatives, exactly one must fit")
+
+    def _likeness(self, value: Any, problems: list[Problem], part: Any) -> tuple[int, bool]:
+        """How likely an alternative was meant: what went wrong deepest, then what has the right type."""
+        right_type = isinstance(part, dict) and not self._type(value, resolve(part, self._root))
+        return max(len(p.place) for p in problems), right_type
 
     def _mapping(self, value: dict[str, Any], schema: dict[str, Any], place: Place) -> Iterator[Problem]:
         for name in schema.get("required", []):

@@ -1,0 +1,175 @@
+"""Certificates made once, and nodes as processes."""
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Seconds that anything a node does may take on a loaded machine; nothing waits for it to pass.
+PATIENCE = 30.0
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _certificate(
+    subject: str,
+    issuer: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool,
+) -> bytes:
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def make_credentials(directory: Path) -> None:
+    """The six files of the founding document, with cheap keys."""
+    directory.mkdir(parents=True)
+    authority = ec.generate_private_key(ec.SECP256R1())
+    (directory / "ca-cert.pem").write_bytes(
+        _certificate("MyRootCA", "MyRootCA", authority, authority, ca=True)
+    )
+    for name in ("initiator", "responder"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(f"ipsec-{name}", "MyRootCA", key, authority, ca=False)
+        (directory / f"{name}-cert.pem").write_bytes(certificate)
+        octets = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        (directory / f"{name}-key.pem").write_bytes(octets)
+        (directory / f"{name}-key.pem").chmod(0o600)
+
+
+@pytest.fixture(scope="session")
+def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with `ipsec/certs/` in it."""
+    root = tmp_path_factory.mktemp("credentials")
+    make_credentials(root / "ipsec" / "certs")
+    return root
+
+
+class Process:
+    """A node as a process; its events are collected while it runs."""
+
+    def __init__(self, command: list[str], directory: Path, environment: dict[str, str]) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("NODE_")}
+        self.process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**clean, "PYTHONPATH": str(ROOT), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.events: list[dict[str, Any]] = []
+        self.errors = ""
+        self._changed = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read_events),
+            threading.Thread(target=self._read_errors),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_events(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.events.append(json.loads(line))
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.errors += line.decode()
+
+    def wait_for(self, name: str, **fields: object) -> dict[str, Any]:
+        """The first event of this name with these fields.
+
+        Fails with all that was seen where it does not come.
+        """
+        deadline = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                for event in self.events:
+                    if event["event"] == name and fields.items() <= event.items():
+                        return event
+                alive = self._readers[0].is_alive()
+                left = deadline - time.monotonic()
+                if left <= 0 or not alive:
+                    seen = "\n".join(map(json.dumps, self.events))
+                    pytest.fail(f"no {name} {fields}; seen:\n{seen}\nstderr:\n{self.errors}")
+                self._changed.wait(min(left, 1.0))
+
+    def names(self) -> list[str]:
+        """The names of all events so far."""
+        with self._changed:
+            return [event["event"] for event in self.events]
+
+    def stop(self, number: int) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end; returns the exit code."""
+        code = self.process.wait(PATIENCE)
+        for reader in self._readers:
+            reader.join()
+        return code
+
+    def close(self) -> None:
+        """Kill what is left."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+Spawn = Callable[..., Process]
+
+
+@pytest.fixture
+def spawn(credentials: Path) -> Iterator[Spawn]:
+    """Start `python -m node` with arguments and NODE_ variables (keywords); all are gone after the test."""
+    started: list[Process] = []
+
+    def start(
+        *arguments: str, prefix: tuple[str, ...] = (), directory: Path = credentials, **variables: str
+    ) -> Process:
+        command = [*prefix, sys.executable, "-m", "node", *arguments]
+        started.append(Process(command, directory, variables))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()

@@ -1,0 +1,155 @@
+"""The event stream: JSON, prose, escaping, rate of drops, readers that go away."""
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.errors import DropReason
+from node.eventlog import TOLD_IN_FULL, EventLog, LineWriter, wants_colour
+from node.model.events import EventName
+from node.prose import Palette, escape, render
+
+MOMENT = datetime(2026, 11, 23, 13, 25, 50, 123, UTC)
+DOCUMENTED = Path(__file__).resolve().parents[2] / "docs" / "events.md"
+
+
+def _between(first: str, last: str) -> str:
+    return DOCUMENTED.read_text().split(first)[1].split(last)[0]
+
+
+class Lines(list[str]):
+    """Collects lines."""
+
+
+def _log(json_lines: Lines, prose: Lines, colour: bool = False) -> EventLog:
+    return EventLog("n1", json_lines.append, prose.append, Palette(colour), lambda: MOMENT)
+
+
+def test_an_event_is_one_json_line_and_one_line_of_prose() -> None:
+    lines, prose = Lines(), Lines()
+    _log(lines, prose).emit(EventName.UDP_BOUND, address="127.0.0.1", port=8000)
+    assert json.loads(lines[0]) == {
+        "ts": "2026-11-23T13:25:50.000123Z", "node": "n1", "event": "udp_bound",
+        "address": "127.0.0.1", "port": 8000,
+    }  # fmt: skip
+    assert prose == ["13:25:50.000 n1 listening on UDP 127.0.0.1[8000]"]
+
+
+def test_known_shapes_of_prose() -> None:
+    fields = {
+        "kind": "request",
+        "message_id": 1,
+        "payloads": ["IDI", "CERT"],
+        "octets": 9,
+        "peer": "192.0.2.1:8000",
+    }
+    line = render("2026-11-23T13:25:50.000123Z", "n", EventName.IKE_AUTH_SENT, fields, Palette(False))
+    assert line == "13:25:50.000 n generating IKE_AUTH request 1 [ IDI CERT ] for 192.0.2.1:8000 (9 bytes)"
+    again = render(
+        "2026-11-23T13:25:50.000123Z", "n", EventName.RETRANSMITTED, {"n": 1, "message_id": 0}, Palette(False)
+    )
+    assert again.endswith("retransmit 1 of request with message ID 0")
+
+
+def test_every_event_has_prose_even_without_fields() -> None:
+    for name in EventName:
+        line = render("2026-11-23T13:25:50.000123Z", "n", name, {}, Palette(True))
+        assert str(name) not in line.split(" ", 2)[2], f"{name} has no template"
+
+
+@given(st.text(max_size=40))
+def test_no_control_character_of_a_peer_reaches_a_terminal(text: str) -> None:
+    fields = {"text": text, "peer": text, "spi": text, "sequence": 1}
+    line = render("2026-11-23T13:25:50.000123Z", "n", EventName.ESP_PAYLOAD_DECRYPTED, fields, Palette(False))
+    assert line.isprintable()
+
+
+def test_escapes_are_readable() -> None:
+    assert escape("a\x1b[31mb\n\u2028\u202e") == "a\\x1b[31mb\\n\\u2028\\u202e"
+
+
+def test_json_escapes_what_a_terminal_would_obey() -> None:
+    lines = Lines()
+    _log(lines, Lines()).emit(EventName.ESP_PAYLOAD_DECRYPTED, text="a\x1b[2Jb\n\ud800")
+    assert lines[0].isprintable()
+    assert json.loads(lines[0])["text"] == "a\x1b[2Jb\n\ud800"
+
+
+def test_drops_are_counted_exactly_and_told_seldom() -> None:
+    lines = Lines()
+    log = _log(lines, Lines())
+    for _ in range(1234):
+        log.drop(EventName.DATAGRAM_DROPPED, DropReason.BAD_ICV, peer="p", detail="d")
+    log.drop(EventName.DATAGRAM_DROPPED, DropReason.MALFORMED, peer="p", detail="d")
+    told = [json.loads(line) for line in lines]
+    counts = [event["count"] for event in told if event["reason"] == "bad_icv"]
+    assert counts == [*range(1, TOLD_IN_FULL + 1), 10, 100, 1000]
+    assert dict(log.dropped) == {"bad_icv": 1234, "malformed": 1}
+    assert log.emitted[EventName.DATAGRAM_DROPPED] == len(told)
+
+
+def test_colour_only_where_it_is_wanted() -> None:
+    assert wants_colour({}, True)
+    assert not wants_colour({}, False)
+    assert not wants_colour({"NO_COLOR": "1"}, True)
+    assert wants_colour({"FORCE_COLOR": "1"}, False)
+    assert not wants_colour({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True)
+    prose = Lines()
+    _log(Lines(), prose, colour=True).emit(EventName.NODE_FAILED, detail="x")
+    assert prose[0].endswith("\x1b[31mFAILED: x\x1b[0m")
+
+
+def test_a_reader_that_went_away_does_not_stop_the_writer() -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter(writing)
+    writer.write("one")
+    assert os.read(reading, 100) == b"one\n"
+    os.close(reading)
+    writer.write("two")
+    writer.write("three")
+    os.close(writing)
+
+
+def test_a_line_is_written_whole_to_a_slow_reader() -> None:
+    import threading
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    got = bytearray()
+
+    def read() -> None:
+        while part := os.read(reading, 4096):
+            got.extend(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    LineWriter(writing).write("x" * 300_000)
+    os.close(writing)
+    reader.join()
+    os.close(reading)
+    assert bytes(got) == b"x" * 300_000 + b"\n"
+
+
+@pytest.mark.parametrize("name", list(EventName))
+def test_every_event_is_documented(name: EventName) -> None:
+    assert re.search(rf"^\| `{name}` \|", DOCUMENTED.read_text(), re.MULTILINE), (
+        f"{name} is missing in docs/events.md"
+    )
+
+
+def test_every_documented_event_exists() -> None:
+    documented = re.findall(
+        r"^\| `([a-z_]+)` \|", _between("## Start and stop", "## Drop reasons"), re.MULTILINE
+    )
+    assert sorted(documented) == sorted(EventName)
+
+
+def test_every_drop_reason_is_documented() -> None:
+    documented = re.findall(r"^\| `([a-z_]+)` \|", _between("## Drop reasons", "## Exit codes"), re.MULTILINE)
+    assert sorted(documented) == sorted(DropReason)
