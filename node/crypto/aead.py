@@ -1,16 +1,18 @@
 """Protection of one direction of one SA: every transform in the shape of an AEAD (ports.Sealer).
 
-    AES-CBC, NULL with HMAC    IV | ciphertext | ICV    the ICV covers aad | IV | ciphertext (RFC 7296 3.14,
-    RFC 4303) AES-GCM, ChaCha20-Poly1305 IV | ciphertext | tag    nonce = salt | IV, the IV counts (RFC 5282,
-    4106, 7634)
+    AES-CBC, NULL with HMAC       IV | ciphertext | ICV   the ICV covers aad | IV | ciphertext
+                                                          (RFC 7296 3.14, RFC 4303 2.8)
+    AES-GCM, ChaCha20-Poly1305    IV | ciphertext | tag   nonce = salt | IV, the IV counts
+                                                          (RFC 5282, RFC 4106, RFC 7634)
 
 Rules:
 
 1. The ICV is verified, in constant time, before anything is decrypted; whatever is wrong, the error is the
    same.
 2. IVs come from here only: unpredictable for CBC (RFC 3602 3), a counter that never repeats for AEAD
-   transforms.
-3. A further transform is a line in `_CIPHERS` or `_INTEG`.
+   transforms. Hence one sealer for each key: a second one would count from 0 again.
+3. A sealer keeps cipher contexts between packets and serves one thread.
+4. A further transform is a line in `_CIPHERS` (and `_AEAD`) or in `_INTEG`.
 """
 
 import hmac as stdlib_hmac
@@ -46,10 +48,8 @@ class _AeadPrimitive(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Encryption:
-    """Key sizes in bits that may be negotiated (None.
-
-    The attribute is absent), the fixed key size, the salt.
-    """
+    """Key lengths in bits that may be negotiated (None: without the attribute), the key length of a cipher
+    that has only one, and the octets of salt."""
 
     key_bits: tuple[int | None, ...]
     fixed: int = 0

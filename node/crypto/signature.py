@@ -8,6 +8,7 @@ Rules:
    nothing in it is interpreted.
 2. SHA-256 or better, the hash built into EdDSA, and for PSS a salt as long as the hash. No SHA-1.
 3. A key of a peer that is weak or cannot be read is refused as such, before it verifies anything.
+4. Method 1 (RSA) means SHA-1 in practice and is neither made nor accepted; methods 9 to 11 are.
 """
 
 from collections.abc import Callable
@@ -19,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey, Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from node.errors import AuthError, AuthFailure, LocalMisuse
+from node.errors import AuthError, AuthFailure
 from node.model.registry import AuthMethod, HashId
 
 PrivateKey = RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
@@ -29,8 +30,10 @@ PublicKey = RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey | Ed448P
 
 #: NIST SP 800-57: 112 bits of strength; RFC 8247 wants at least this for RSA.
 MIN_RSA_BITS = 2048
-#: A verification with a larger modulus would cost more than a peer may ask for.
-MAX_RSA_BITS = 16384
+#: A verification with a larger modulus or exponent would cost more than a peer may ask for: within these it
+#: takes about a millisecond, with an exponent as long as the modulus ten.
+MAX_RSA_BITS = 8192
+MAX_RSA_EXPONENT_BITS = 64
 #: Smaller exponents invite forgeries of badly checked padding (CVE-2006-4339 and its heirs).
 MIN_RSA_EXPONENT = 65537
 
@@ -50,6 +53,8 @@ class Scheme:
     hash: HashId
     key: type[RSAPublicKey] | type[ec.EllipticCurvePublicKey] | type[Ed25519PublicKey] | type[Ed448PublicKey]
     pss: bool = False
+    #: A second encoding that is accepted from a peer, never written.
+    variant: bytes = b""
 
 
 def _rsa(name: str, last: str, hash_id: HashId) -> Scheme:
@@ -57,13 +62,18 @@ def _rsa(name: str, last: str, hash_id: HashId) -> Scheme:
 
 
 def _pss(name: str, last: str, salt: int, hash_id: HashId) -> Scheme:
+    # RFC 7427 A.4.3 spells out the default trailer field, which is not DER, and implementations copied it.
+    printed = _pss_identifier(last, salt, trailer="a303020101")
+    return Scheme(name, _pss_identifier(last, salt), hash_id, RSAPublicKey, pss=True, variant=printed)
+
+
+def _pss_identifier(last: str, salt: int, trailer: str = "") -> bytes:
     """RSASSA-PSS with explicit parameters (RFC 4055 3.1): hash, MGF1 with that hash, salt."""
     digest = "300d060960864801650304020" + last + "0500"
     mgf = "301a06092a864886f70d010108" + digest
-    parameters = f"a00f{digest}a11c{mgf}a2030201{salt:02x}"
-    return Scheme(
-        name, bytes.fromhex("304106092a864886f70d01010a3034" + parameters), hash_id, RSAPublicKey, pss=True
-    )
+    parameters = bytes.fromhex(f"a00f{digest}a11c{mgf}a2030201{salt:02x}{trailer}")
+    content = bytes.fromhex("06092a864886f70d01010a30") + bytes([len(parameters)]) + parameters
+    return bytes([0x30, len(content)]) + content
 
 
 def _ecdsa(name: str, last: str, hash_id: HashId) -> Scheme:
@@ -84,7 +94,7 @@ SCHEMES: tuple[Scheme, ...] = (
     Scheme("Ed25519", bytes.fromhex("300506032b6570"), HashId.IDENTITY, Ed25519PublicKey),
     Scheme("Ed448", bytes.fromhex("300506032b6571"), HashId.IDENTITY, Ed448PublicKey),
 )
-_BY_IDENTIFIER = {scheme.identifier: scheme for scheme in SCHEMES}
+_BY_IDENTIFIER = {s.identifier: s for s in SCHEMES} | {s.variant: s for s in SCHEMES if s.variant}
 
 #: The classic ECDSA methods fix curve and hash; the signature is r | s (RFC 4754 3).
 _CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
@@ -95,7 +105,7 @@ _CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
 
 
 class KeySigner:
-    """Our private key, as the Signer port: always method 14."""
+    """Our private key, as the Signer port."""
 
     __slots__ = ("_key", "_pss", "public_key")
 
@@ -106,10 +116,14 @@ class KeySigner:
         )
 
     def sign(self, octets: bytes, peer_hashes: frozenset[HashId], /) -> tuple[AuthMethod, bytes]:
-        """Sign with the first scheme that suits our key and the peer's hashes; ECDSA prefers its curve's hash.
+        """Sign by method 14 with the first scheme that suits our key and the peer's hashes.
 
-        Raises LocalMisuse where the peer accepts no hash we could use.
+        An ECDSA key prefers the hash of its curve; for a peer that named no hashes, and so does not know method
+        14, it signs by the classic method of its curve. Raises AuthError (UNSUPPORTED_METHOD) where nothing
+        suits: to such a peer an RSA key could only offer method 1, which is SHA-1.
         """
+        if not peer_hashes and isinstance(self._key, ec.EllipticCurvePrivateKey):
+            return _sign_classic(self._key, octets)
         scheme = self._choose(peer_hashes)
         signature = _sign(self._key, scheme, octets)
         return AuthMethod.DIGITAL_SIGNATURE, bytes([len(scheme.identifier)]) + scheme.identifier + signature
@@ -123,7 +137,9 @@ class KeySigner:
             s for s in SCHEMES if isinstance(public, s.key) and s.hash in peer_hashes and s.pss is self._pss
         ]
         if not suited:
-            raise LocalMisuse("the peer accepts no signature hash that suits our key")
+            named = ", ".join(str(h) for h in sorted(peer_hashes)) or "none"
+            detail = f"the peer accepts no signature hash that suits our key; it named {named}"
+            raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
         return next((s for s in suited if s.hash == wanted), suited[0])
 
     def __repr__(self) -> str:
@@ -218,6 +234,10 @@ def _weakness(key: PublicKey) -> str:
         return f"RSA with {numbers.n.bit_length()} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
     if numbers.n % 2 == 0 or numbers.e % 2 == 0 or numbers.e < MIN_RSA_EXPONENT:
         return f"the RSA modulus and exponent must be odd and the exponent at least {MIN_RSA_EXPONENT}"
+    if numbers.e.bit_length() > MAX_RSA_EXPONENT_BITS:
+        return (
+            f"an RSA exponent of {numbers.e.bit_length()} bits; at most {MAX_RSA_EXPONENT_BITS} are accepted"
+        )
     return ""
 
 
@@ -227,6 +247,14 @@ def _sign(key: PrivateKey, scheme: Scheme, octets: bytes) -> bytes:
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(octets, ec.ECDSA(_HASHES[scheme.hash]()))
     return key.sign(octets)
+
+
+def _sign_classic(key: ec.EllipticCurvePrivateKey, octets: bytes) -> tuple[AuthMethod, bytes]:
+    """Method 9, 10 or 11: r | s, each as long as the order of the curve (RFC 4754 3)."""
+    method, hash_id = next((m, h) for m, (h, curve) in _CLASSIC.items() if isinstance(key.curve, curve))
+    half = -(-key.curve.key_size // 8)
+    r, s = decode_dss_signature(key.sign(octets, ec.ECDSA(_HASHES[hash_id]())))
+    return method, r.to_bytes(half) + s.to_bytes(half)
 
 
 def _verify(key: PublicKey, scheme: Scheme, signature: bytes, octets: bytes) -> None:

@@ -1,7 +1,8 @@
 """Suites as people write them, in the keywords of strongSwan: `aes256-sha256-modp2048`.
 
 An IKE suite names encryption, integrity (not with AEAD), optionally the PRF (needed with AEAD), and the key
-exchange: `aes256gcm16-prfsha256-x25519`. An ESP suite names encryption, integrity (not with AEAD) and optionally `esn`.
+exchange: `aes256gcm16-prfsha256-x25519`. An ESP suite names encryption, integrity (not with AEAD) and
+optionally `esn`.
 """
 
 from node.model.proposal import AEAD_IDS, Suite, Transform
