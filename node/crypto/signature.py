@@ -118,7 +118,7 @@ class KeySigner:
     def sign(self, octets: bytes, peer_hashes: frozenset[HashId], /) -> tuple[AuthMethod, bytes]:
         """Sign by method 14 with the first scheme that suits our key and the peer's hashes.
 
-        An ECDSA key prefers the hash of its curve; for a peer that named no hashes, and so does not know method
+        An ECDSA key prefers the hash of its curve; for a peer that named no hashes, so does not know method
         14, it signs by the classic method of its curve. Raises AuthError (UNSUPPORTED_METHOD) where nothing
         suits: to such a peer an RSA key could only offer method 1, which is SHA-1.
         """

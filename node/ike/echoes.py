@@ -5,7 +5,7 @@ left of the SA is just enough to repeat the answer: a hash and the stored datagr
 bounded in number.
 """
 
-from node.ike.window import Answered, digest
+from node.ike.window import Answered
 
 #: How long an answer is kept, in seconds: the first six repetitions of a peer with the usual back-off fall
 #: into it.
@@ -36,7 +36,7 @@ class Echoes:
         """The datagrams that answer this very request, or None."""
         self.expire(now)
         kept = self._kept.get(spi)
-        return kept[0].datagrams if kept is not None and kept[0].digest == digest(octets) else None
+        return kept[0].datagrams if kept is not None and kept[0].is_for(octets) else None
 
     def expire(self, now: float) -> None:
         """Forget what is too old."""

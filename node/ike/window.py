@@ -14,6 +14,7 @@ Rules:
 """
 
 import hashlib
+import hmac
 from dataclasses import dataclass, replace
 
 from node.errors import DropReason, LocalMisuse, PeerMisbehaved
@@ -43,6 +44,10 @@ class Answered:
     message_id: int
     digest: bytes
     datagrams: tuple[bytes, ...]
+
+    def is_for(self, octets: bytes) -> bool:
+        """True where these octets are that request."""
+        return hmac.compare_digest(self.digest, digest(octets))
 
 
 class Window:
