@@ -107,12 +107,9 @@ class Window:
             raise PeerMisbehaved(
                 DropReason.OUT_OF_WINDOW, f"request {message_id}, expected {self.expected_id}"
             )
-        if (
-            self.answered
-            and self.answered.message_id == message_id
-            and self.answered.digest == digest(octets)
-        ):
-            return self.answered.datagrams
+        last = self.answered
+        if last is not None and last.message_id == message_id and last.is_for(octets):
+            return last.datagrams
         raise PeerMisbehaved(
             DropReason.STALE_MESSAGE_ID, f"request {message_id}, expected {self.expected_id}"
         )
