@@ -70,7 +70,7 @@ class EventLog:
         #: Events by name, all of them.
         self.emitted: Counter[str] = Counter()
 
-    def emit(self, name: EventName, **fields: object) -> None:
+    def emit(self, name: EventName, /, **fields: object) -> None:
         """Write one event. Fields are JSON scalars and lists of them."""
         self.emitted[name] += 1
         stamp = clock.stamp(self._now())
@@ -80,7 +80,7 @@ class EventLog:
         if self._prose_lines:
             self._prose_lines(render(stamp, self._node, name, fields, self._palette))
 
-    def drop(self, name: EventName, reason: DropReason, **fields: object) -> None:
+    def drop(self, name: EventName, reason: DropReason, /, **fields: object) -> None:
         """Count a discarded datagram or packet, and tell it unless it is one of many."""
         self.dropped[reason] += 1
         count = self.dropped[reason]

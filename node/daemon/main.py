@@ -9,7 +9,7 @@ import sys
 from node.config import Config
 from node.control.server import ControlServer
 from node.daemon.answers import handle
-from node.daemon.failure import StartError
+from node.daemon.failure import EXIT_BUG, StartError, tell_bug
 from node.daemon.node import Node
 from node.daemon.start import Started, start
 from node.eventlog import EventLog
@@ -36,6 +36,9 @@ def run(config: Config, log: EventLog) -> int:
     except StartError as error:
         log.emit(EventName.NODE_FAILED, detail=str(error), code=error.exit_code)
         return error.exit_code
+    except Exception as error:
+        tell_bug(log, error)
+        return EXIT_BUG
     log.emit(EventName.NODE_STOPPED, code=code, uptime=round(clock.monotonic() - since, 3))
     return code
 

@@ -8,8 +8,6 @@ Rules:
 """
 
 import asyncio
-import sys
-import traceback
 from collections.abc import Coroutine
 from ipaddress import ip_interface
 from typing import Any
@@ -18,7 +16,7 @@ from node.config import Role
 from node.daemon.connect import find_path
 from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
-from node.daemon.failure import EXIT_BUG, EXIT_FAILED, EXIT_OK, StartError
+from node.daemon.failure import EXIT_BUG, EXIT_FAILED, EXIT_OK, StartError, tell_bug
 from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
 from node.daemon.start import Started
 from node.errors import DropReason
@@ -117,10 +115,7 @@ class Node:
 
     def failed(self, error: BaseException) -> None:
         """A bug: tell it in full and end."""
-        where = "".join(traceback.format_exception(error))
-        print(where, file=sys.stderr, flush=True)
-        detail = f"bug: {type(error).__name__}: {error}"
-        self.log.emit(EventName.NODE_FAILED, detail=detail, code=EXIT_BUG)
+        tell_bug(self.log, error)
         self._finish(EXIT_BUG)
 
     async def _stop(self, code: int) -> None:

@@ -108,8 +108,8 @@ def _verify(*, was_root: bool) -> None:
 
 def effective_capabilities() -> int:
     """The effective set of this thread, as a bit mask."""
-    with open("/proc/thread-self/status", encoding="ascii") as status:
-        return next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    with open("/proc/thread-self/status", "rb") as status:
+        return next(int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
 
 
 def _bounding() -> list[int]:

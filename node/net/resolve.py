@@ -1,6 +1,12 @@
 """From the peer's configured name to addresses. Blocking: the daemon runs it in a thread."""
 
+import encodings.idna
 import socket
+
+#: What the interpreter would import when a name is first looked up: later, as another user, it might not
+#: be allowed
+#: to read its own library.
+PRELOADED = (encodings.idna,)
 
 
 def addresses(host: str, port: int, version: int) -> tuple[str, ...]:
