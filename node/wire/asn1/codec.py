@@ -1,276 +1,219 @@
-"""The Codec port of the founding profile.
+"""The `asn1` profile as ports.Codec: one IKEMessage of docs/ipseclab.asn1 in each datagram.
 
-    cleartext   IKEMessage { header, [sa] [ke] [nonce] [cert], [payloads] }
-    protected   IKEMessage { header, encrypted { iv, ciphertext, icv } }
-                plaintext = InnerPayloads | zero octets | number of them (1 octet), a multiple of the cipher's block
-                AAD       = the complete element `header`
+    cleartext    SEQUENCE { header, payload fields }
+    protected    SEQUENCE { header, encrypted [5] { iv, ciphertext, icv } }
+    plaintext    SEQUENCE { payload fields } | Padding | Pad Length (one octet, RFC 7296 3.14)
 
 Rules:
 
-1. Structure, size and counts are bounded (`tlv.scan`) before the library's decoder runs.
-2. What was decoded must encode to the very octets received, aliases of object identifiers apart; so nothing that the AAD leaves
-   uncovered can be changed without being noticed.
-3. The order of payloads is kept. SA, KE, nonce and certificate that begin a cleartext message in this order stand in the
-   founding fields, everything after that in `payloads`.
+1. Sizes, counts and depth are bounded by `der` before the library decodes anything.
+2. What was decoded is encoded again and must give the octets that came: one spelling for each message.
+3. The AAD is the complete TLV of `header` as it came; what it leaves open, rule 2 closes.
+4. Only DecodeError leaves the reading functions, and IntegrityError `open`. Keys and meaning stay outside.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
 
-from cryptography.hazmat import asn1
-
-from node.errors import DecodeError, DropReason, LocalMisuse
-from node.model.message import Envelope, Fragment, Header, Message, Sealed
+from node.errors import DecodeError, DropReason, IntegrityError, LocalMisuse
+from node.model.message import SPI_SIZE, Envelope, Fragment, Header, Message, Sealed
 from node.model.payloads import Payload
 from node.model.registry import ExchangeType, PayloadType
 from node.ports import Sealer
-from node.wire.asn1 import oids, schema, tlv
-from node.wire.asn1.payloads import number, to_model, to_schema
+from node.wire.asn1 import arrange, der, schema
+from node.wire.asn1.limits import EIGHT_OCTETS, FOUR_OCTETS, MAX_DATAGRAM, MAX_HEADER, OCTET
+from node.wire.asn1.misfit import Misfit, within
 
-T = TypeVar("T")
+#: The first octet of every message: no ESP SPI on the same port begins with it.
+IKE_FIRST_OCTET = der.SEQUENCE
 
-#: The largest UDP payload over IPv4; this profile does not fragment.
-MAX_DATAGRAM = 65_507
-#: A DER message is a SEQUENCE: what tells it from ESP on one port.
-IKE_FIRST_OCTET = tlv.SEQUENCE
-#: The element `encrypted`, [5] IMPLICIT SEQUENCE.
-_ENCRYPTED = 0xA5
-_FOUNDING_FIELDS = (
-    ("sa", schema.SAPayload),
-    ("ke", schema.KEPayload),
-    ("nonce", schema.NoncePayload),
-    ("cert", schema.CertPayload),
-)
+#: Identifier octet of the field `encrypted`.
+_ENCRYPTED_FIELD = 0xA5
+
+#: Octets of the Pad Length field (RFC 7296 3.14).
+PAD_LENGTH_SIZE = 1
 
 
 class Asn1Codec:
-    """ASN.1 DER messages, one to a datagram."""
+    """The profile; without state, so one instance serves all."""
 
     def peek(self, datagram: bytes, /) -> Envelope:
-        """Read the header alone. Raises DecodeError."""
-        if len(datagram) > MAX_DATAGRAM:
-            raise DecodeError(DropReason.OVERSIZED, "message", f"{len(datagram)} octets")
-        start, end, finish = _header_span(datagram)
-        try:
-            found = asn1.decode_der(schema.IKEHeader, datagram[start:end])
-        except (ValueError, OverflowError) as error:
-            raise DecodeError(DropReason.MALFORMED, "header", str(error)) from None
-        protected = end < finish and datagram[end] == _ENCRYPTED
-        return Envelope(_header_in(found), bytes(datagram), protected)
+        """Read the header. Raises DecodeError where the datagram is not one element that begins with one."""
+        start, end = _frame(datagram)
+        header, next_payload = _read_header(datagram[start:end])
+        protected = datagram[end : end + 1] == bytes((_ENCRYPTED_FIELD,))
+        if protected != (next_payload == PayloadType.SK):
+            raise DecodeError(DropReason.MALFORMED, "header/nextPayload", "does not match what follows")
+        return Envelope(header, datagram, protected)
 
     def read(self, envelope: Envelope, /) -> Message:
-        """Read a cleartext message. Raises DecodeError."""
-        decoded = _decode(schema.IKEMessage, envelope.octets)
-        if decoded.encrypted is not None:
-            raise DecodeError(DropReason.NOT_PROTECTED, "encrypted", "a protected message where none belongs")
-        elements = [e for name, _ in _FOUNDING_FIELDS if (e := getattr(decoded, name)) is not None]
-        elements += decoded.payloads or []
-        payloads = to_model(elements)
-        again = [to_schema(p) for p in payloads]
-        _restore_alias(elements, again)
-        if asn1.encode_der(_cleartext(envelope.header, again, _first(payloads))) != envelope.octets:
-            raise DecodeError(
-                DropReason.NOT_CANONICAL, "message", "not the form this profile gives the message"
-            )
-        return Message(envelope.header, payloads, _bodies(elements), envelope.octets)
+        """Read a cleartext message: everything must be as we would write it. Raises DecodeError."""
+        if envelope.protected:
+            raise DecodeError(DropReason.UNEXPECTED_MESSAGE, "message", "protected, where cleartext is due")
+        octets = envelope.octets
+        start, end = _frame(octets)
+        der.scan(octets, end, len(octets))
+        payloads, bodies = arrange.read(octets[end:])
+        if octets[start:end] != _write_header(envelope.header, _first(payloads)):
+            raise DecodeError(DropReason.MALFORMED, "header/nextPayload", "not the type of the first payload")
+        return Message(envelope.header, payloads, bodies, octets)
 
     def open(self, envelope: Envelope, opener: Sealer, /) -> Message | Fragment:
-        """Verify, decrypt, then read. Raises DecodeError, IntegrityError."""
-        encrypted = _encrypted(envelope)
-        if (len(encrypted.iv), len(encrypted.icv)) != (opener.iv_size, opener.icv_size):
-            raise DecodeError(
-                DropReason.MALFORMED, "encrypted", "IV and ICV do not have the sizes of the suite"
-            )
-        start, end, _ = _header_span(envelope.octets)
-        plain = opener.open(envelope.octets[start:end], encrypted.iv + encrypted.ciphertext + encrypted.icv)
+        """Verify and decrypt a protected message. Raises DecodeError, IntegrityError.
+
+        A DecodeError about the plaintext says that the octets are authenticated.
+        """
+        octets = envelope.octets
+        start, end = _frame(octets)
+        if not envelope.protected:
+            raise DecodeError(DropReason.NOT_PROTECTED, "message", "cleartext, where protection is due")
+        plain = opener.open(octets[start:end], _read_encrypted(octets, end, opener))
         try:
-            return _read_inner(envelope, _unpad(plain, opener.block))
+            payloads, bodies = arrange.read(_unpadded(plain))
         except DecodeError as error:
-            raise DecodeError(error.reason, error.path, error.detail, authenticated=True) from None
+            raise DecodeError(
+                error.reason, f"plaintext/{error.path}", error.detail, error.offset, authenticated=True
+            ) from error
+        return Message(envelope.header, payloads, bodies, octets, plain, protected=True)
 
     def join(self, fragments: Sequence[Fragment], /) -> Message:
-        """This profile has no fragments. Raises DecodeError."""
+        """Raises DecodeError: the profile does not fragment."""
         raise DecodeError(
-            DropReason.MALFORMED, "message", f"{len(fragments)} fragments in a profile without any"
+            DropReason.MALFORMED, "fragment", f"{len(fragments)} fragments, the profile has none"
         )
 
     def seal(self, header: Header, payloads: Sequence[Payload], sealer: Sealer | None, mtu: int, /) -> Sealed:
-        """Encode, and protect where a sealer is given; `mtu` does not matter, nothing is fragmented.
-
-        Raises LocalMisuse where the message does not fit into a datagram or a value into its field.
-        """
+        """Write one datagram. Raises LocalMisuse where it would not fit, or a value is outside the module."""
         try:
-            elements = [to_schema(p) for p in payloads]
+            fields = arrange.write(payloads)
+            der.scan(fields, 0, len(fields))
             if sealer is None:
-                message = _cleartext(header, elements, _first(payloads))
+                written = _write_header(header, _first(payloads))
             else:
-                message = _protected(header, elements, sealer)
-            octets = asn1.encode_der(message)
-        except (ValueError, OverflowError) as error:
-            raise LocalMisuse(f"the profile cannot say this message: {error}") from None
-        if len(octets) > MAX_DATAGRAM:
-            raise LocalMisuse(f"a message of {len(octets)} octets; {MAX_DATAGRAM} fit into a datagram")
+                written = _write_header(header, PayloadType.SK)
+                fields = _protect(written, fields, sealer)
+        except (Misfit, DecodeError) as error:
+            raise LocalMisuse(f"the message cannot be written: {error}") from error
+        octets = _message(written + fields, mtu)
         return Sealed((octets,), octets)
 
     def body(self, payload: Payload, /) -> bytes:
-        """The content octets of the payload's element, without its tag and length."""
-        return _body(to_schema(payload))
+        """The contents octets of the payload's element. Raises LocalMisuse for a value outside the module."""
+        try:
+            return arrange.body(payload)
+        except (Misfit, DecodeError) as error:
+            raise LocalMisuse(f"the payload cannot be written: {error}") from error
 
 
-# -- the header -------------------------------------------------------------------------------------------------
+def _frame(octets: bytes) -> tuple[int, int]:
+    """Start and end of the TLV of `header`, in octets that are one SEQUENCE and nothing more."""
+    if len(octets) > MAX_DATAGRAM:
+        raise DecodeError(DropReason.OVERSIZED, "message", f"{len(octets)} octets, above {MAX_DATAGRAM}")
+    identifier, start, end = der.element(octets, 0, len(octets))
+    if identifier != der.SEQUENCE:
+        raise DecodeError(DropReason.MALFORMED, "message", "not a SEQUENCE", 0)
+    if end != len(octets):
+        raise DecodeError(DropReason.MALFORMED, "message", f"{len(octets) - end} octets behind it", end)
+    identifier, inside, stop = der.element(octets, start, end)
+    if identifier != der.SEQUENCE or stop - inside > MAX_HEADER:
+        raise DecodeError(DropReason.MALFORMED, "header", "not an IKEHeader", start)
+    return start, stop
 
 
-def _header_span(octets: bytes) -> tuple[int, int, int]:
-    """Where the header's element begins and ends, and where the message ends. Raises DecodeError."""
-    tag, content, finish = tlv.head(octets, 0, len(octets))
-    if tag != tlv.SEQUENCE or finish != len(octets):
-        raise DecodeError(DropReason.MALFORMED, "message", "not exactly one SEQUENCE")
-    tag, _, end = tlv.head(octets, content, finish)
-    if tag != tlv.SEQUENCE:
-        raise DecodeError(DropReason.MALFORMED, "header", "not a SEQUENCE")
-    # Every INTEGER of a header has at most nine octets of content.
-    if end - content > 128:
-        raise DecodeError(DropReason.MALFORMED, "header", "too long")
-    return content, end, finish
-
-
-def _header_in(found: schema.IKEHeader) -> Header:
-    number(int, found.length, "header/length", 0)
-    number(int, found.next_payload, "header/nextPayload", 255)
-    return Header(
-        spi_i=number(int, found.initiator_spi, "header/initiatorSPI", 2**64 - 1).to_bytes(8),
-        spi_r=number(int, found.responder_spi, "header/responderSPI", 2**64 - 1).to_bytes(8),
-        exchange=number(ExchangeType, found.exchange_type, "header/exchangeType", 255),
-        message_id=number(int, found.message_id, "header/messageID", 2**32 - 1),
-        flags=number(int, found.flags, "header/flags", 255),
-        version=number(int, found.version, "header/version", 255),
-    )
-
-
-def _header_out(header: Header, next_payload: int) -> schema.IKEHeader:
-    return schema.IKEHeader(
-        initiator_spi=int.from_bytes(header.spi_i),
-        responder_spi=int.from_bytes(header.spi_r),
-        next_payload=next_payload,
-        version=header.version,
-        exchange_type=int(header.exchange),
-        flags=header.flags,
-        message_id=header.message_id,
-        length=0,
-    )
-
-
-# -- cleartext --------------------------------------------------------------------------------------------------
-
-
-def _cleartext(header: Header, elements: Sequence[schema.AnyPayload], first: int) -> schema.IKEMessage:
-    rest = list(elements)
-    founding: dict[str, schema.AnyPayload | None] = {}
-    for name, kind in _FOUNDING_FIELDS:
-        founding[name] = rest.pop(0) if rest and isinstance(rest[0], kind) else None
-    return schema.IKEMessage(
-        header=_header_out(header, first),
-        **founding,  # type: ignore[arg-type]
-        encrypted=None,
-        payloads=rest or None,
-    )
-
-
-def _restore_alias(elements: Sequence[schema.AnyPayload], again: Sequence[schema.AnyPayload]) -> None:
-    """Where the peer named AES-256-CBC by its registered identifier, so does the comparison."""
-    for theirs, ours in zip(elements, again, strict=True):
-        if not isinstance(theirs, schema.SAPayload) or not isinstance(ours, schema.SAPayload):
-            continue
-        if theirs.encryption_alg.dotted_string in oids.ALIASES:
-            ours.encryption_alg = theirs.encryption_alg
-        for one, other in zip(_transforms(theirs), _transforms(ours), strict=True):
-            if one.algorithm.dotted_string in oids.ALIASES:
-                other.algorithm = one.algorithm
-
-
-def _transforms(payload: schema.SAPayload) -> list[schema.Transform]:
-    return [t for proposal in payload.proposals or [] for t in proposal.transforms]
-
-
-# -- protected --------------------------------------------------------------------------------------------------
-
-
-def _protected(header: Header, elements: list[schema.AnyPayload], sealer: Sealer) -> schema.IKEMessage:
-    framed = _header_out(header, int(PayloadType.SK))
-    inner = asn1.encode_der(schema.InnerPayloads(payloads=elements))
-    blob = sealer.seal(asn1.encode_der(framed), _pad(inner, sealer.block))
-    iv, end = sealer.iv_size, len(blob) - sealer.icv_size
-    encrypted = schema.Encrypted(iv=blob[:iv], ciphertext=blob[iv:end], icv=blob[end:])
-    return schema.IKEMessage(
-        header=framed, sa=None, ke=None, nonce=None, cert=None, encrypted=encrypted, payloads=None
-    )
-
-
-def _encrypted(envelope: Envelope) -> schema.Encrypted:
-    decoded = _decode(schema.IKEMessage, envelope.octets)
-    if decoded.encrypted is None:
-        raise DecodeError(DropReason.NOT_PROTECTED, "encrypted", "a cleartext message where none belongs")
-    again = schema.IKEMessage(
-        header=_header_out(envelope.header, int(PayloadType.SK)),
-        sa=None,
-        ke=None,
-        nonce=None,
-        cert=None,
-        encrypted=decoded.encrypted,
-        payloads=None,
-    )
-    if asn1.encode_der(again) != envelope.octets:
-        raise DecodeError(DropReason.NOT_CANONICAL, "message", "something beside the protected part")
-    return decoded.encrypted
-
-
-def _read_inner(envelope: Envelope, inner: bytes) -> Message:
-    elements = _decode(schema.InnerPayloads, inner).payloads
-    payloads = to_model(elements)
-    again = [to_schema(p) for p in payloads]
-    _restore_alias(elements, again)
-    if asn1.encode_der(schema.InnerPayloads(payloads=again)) != inner:
-        raise DecodeError(
-            DropReason.NOT_CANONICAL, "encrypted", "not the form this profile gives the payloads"
-        )
-    return Message(envelope.header, payloads, _bodies(elements), envelope.octets, inner, protected=True)
-
-
-def _pad(inner: bytes, block: int) -> bytes:
-    count = -(len(inner) + 1) % block
-    return inner + bytes(count) + bytes([count])
-
-
-def _unpad(plain: bytes, block: int) -> bytes:
-    if not plain:
-        raise DecodeError(DropReason.MALFORMED, "encrypted", "no pad length")
-    count = plain[-1]
-    inner = plain[: -1 - count]
-    if not inner or _pad(inner, block) != plain:
-        raise DecodeError(DropReason.MALFORMED, "encrypted", "not the padding of this profile")
-    return inner
-
-
-# -- small parts ------------------------------------------------------------------------------------------------
-
-
-def _decode(kind: type[T], octets: bytes) -> T:
-    tlv.scan(octets)
+def _read_header(octets: bytes) -> tuple[Header, int]:
+    """The header and its nextPayload."""
     try:
-        return asn1.decode_der(kind, octets)
-    except (ValueError, OverflowError) as error:
-        raise DecodeError(DropReason.MALFORMED, "message", str(error)) from None
+        element = schema.decode(schema.IKEHeader, octets)
+        header = Header(
+            within(element.initiator_spi, EIGHT_OCTETS, "header/initiatorSPI").to_bytes(SPI_SIZE),
+            within(element.responder_spi, EIGHT_OCTETS, "header/responderSPI").to_bytes(SPI_SIZE),
+            ExchangeType(within(element.exchange_type, OCTET, "header/exchangeType")),
+            within(element.message_id, FOUR_OCTETS, "header/messageID"),
+            within(element.flags, OCTET, "header/flags"),
+            within(element.version, OCTET, "header/version"),
+        )
+        next_payload = within(element.next_payload, OCTET, "header/nextPayload")
+    except Misfit as error:
+        raise DecodeError(error.reason, error.path, error.detail) from error
+    except ValueError as error:
+        raise DecodeError(DropReason.MALFORMED, "header", str(error)) from error
+    if octets != _write_header(header, next_payload):
+        raise DecodeError(DropReason.NOT_CANONICAL, "header", "would be written with other octets")
+    return header, next_payload
+
+
+def _write_header(header: Header, next_payload: int) -> bytes:
+    """The TLV of a header. Raises Misfit."""
+    if not len(header.spi_i) == len(header.spi_r) == SPI_SIZE:
+        raise Misfit("header", f"an SPI that is not of {SPI_SIZE} octets")
+    return schema.encode(
+        schema.IKEHeader(
+            initiator_spi=int.from_bytes(header.spi_i),
+            responder_spi=int.from_bytes(header.spi_r),
+            next_payload=next_payload,
+            version=within(header.version, OCTET, "header/version"),
+            exchange_type=within(header.exchange, OCTET, "header/exchangeType"),
+            flags=within(header.flags, OCTET, "header/flags"),
+            message_id=within(header.message_id, FOUR_OCTETS, "header/messageID"),
+            length=0,
+        )
+    )
 
 
 def _first(payloads: Sequence[Payload]) -> int:
-    return int(payloads[0].type) if payloads else int(PayloadType.NONE)
+    return payloads[0].type if payloads else PayloadType.NONE
 
 
-def _bodies(elements: Sequence[schema.AnyPayload]) -> tuple[bytes, ...]:
-    return tuple(_body(e) for e in elements)
+def _read_encrypted(octets: bytes, at: int, opener: Sealer) -> bytes:
+    """IV | ciphertext | ICV of the field `encrypted`, with the sizes that the algorithms have."""
+    der.scan(octets, at, len(octets))
+    contents = octets[at:]
+    try:
+        protected = schema.decode(schema.Encrypted, der.sequence(contents))
+    except ValueError as error:
+        raise DecodeError(DropReason.MALFORMED, "encrypted", str(error)) from error
+    if der.contents(schema.encode(protected)) != contents:
+        raise DecodeError(DropReason.NOT_CANONICAL, "encrypted", "would be written with other octets")
+    part = protected.encrypted
+    if (len(part.iv), len(part.icv)) != (opener.iv_size, opener.icv_size):
+        raise IntegrityError
+    if not part.ciphertext or len(part.ciphertext) % opener.block:
+        raise IntegrityError
+    return part.iv + part.ciphertext + part.icv
 
 
-def _body(element: schema.AnyPayload) -> bytes:
-    octets = asn1.encode_der(element)
-    _, content, end = tlv.head(octets, 0, len(octets))
-    return octets[content:end]
+def _unpadded(plain: bytes) -> bytes:
+    """The contents of the InnerPayloads in a plaintext, scanned; any padding that fits is accepted."""
+    pad = plain[-1] if plain else 0
+    stop = len(plain) - PAD_LENGTH_SIZE - pad
+    if stop <= 0:
+        raise DecodeError(DropReason.MALFORMED, "padding", "longer than the plaintext")
+    identifier, start, end = der.element(plain, 0, stop)
+    if identifier != der.SEQUENCE or end != stop:
+        raise DecodeError(DropReason.MALFORMED, "payloads", "not a SEQUENCE that ends at the padding")
+    der.scan(plain, start, stop)
+    return plain[start:stop]
+
+
+def _protect(header: bytes, fields: bytes, sealer: Sealer) -> bytes:
+    """The field `encrypted` with the payload fields sealed in it; `header` is the AAD."""
+    inner = der.sequence(fields)
+    pad = -(len(inner) + PAD_LENGTH_SIZE) % sealer.block
+    blob = sealer.seal(header, inner + bytes(pad) + bytes((pad,)))
+    part = schema.EncryptedPayload(
+        iv=blob[: sealer.iv_size],
+        ciphertext=blob[sealer.iv_size : len(blob) - sealer.icv_size],
+        icv=blob[len(blob) - sealer.icv_size :],
+    )
+    return der.contents(schema.encode(schema.Encrypted(encrypted=part)))
+
+
+def _message(contents: bytes, mtu: int) -> bytes:
+    """The IKEMessage with these contents. Raises LocalMisuse where it is too large for one datagram."""
+    limit = min(mtu, MAX_DATAGRAM) if mtu else MAX_DATAGRAM
+    octets = der.sequence(contents) if len(contents) <= limit else contents
+    if len(octets) > limit:
+        raise LocalMisuse(
+            f"a message of {len(octets)} octets does not fit in one datagram of {limit}: "
+            "this profile does not fragment, use smaller certificates or fewer of them"
+        )
+    return octets

@@ -1,63 +1,99 @@
-"""Object identifiers of algorithms, both ways.
+"""Object identifiers of the algorithms (the table in docs/ipseclab.asn1).
 
-The founding suite keeps the labels it was founded with, two of which are registered elsewhere for something
-else. Other algorithms use their registered identifier, and where none exists one under the private arc:
-`ARC.transformType.transformId`, so that every number is representable.
+Rules:
+
+1. One identifier for each algorithm, and one algorithm of a transform type for each identifier.
+2. What is not in the table is PRIVATE_ARC.type.id, so that every number can be written.
 """
 
+from cryptography.x509 import ObjectIdentifier
+
+from node.model.proposal import Transform
 from node.model.registry import EncrId, IntegId, KeId, PrfId, TransformType
+from node.wire.asn1.limits import OCTET, TWO_OCTETS
+from node.wire.asn1.misfit import Misfit
 
-#: The private arc: a UUID, which needs no registration (ITU-T X.667).
-ARC = "2.25.316453512687633851986913995263048791160"
+#: The module's own arc, made from a random UUID (ITU-T X.667), which needs no registration.
+PRIVATE_ARC = "2.25.72626359925804047388312100943545564747"
 
-FOUNDING_ENCR = "1.2.840.113549.3.7"
-FOUNDING_INTEG = "1.2.840.113549.2.9"
-FOUNDING_KE = "1.3.6.1.5.5.8.1.2"
-#: The registered identifier of AES-256-CBC, accepted on receipt for FOUNDING_ENCR.
-AES_256_CBC = "2.16.840.1.101.3.4.1.42"
-ALIASES = {AES_256_CBC: FOUNDING_ENCR}
+#: Labels of the founding suite. The first and the third are registered for other algorithms (des-EDE3-CBC and
+#: HMAC-SHA1): here they mean these.
+AES_256_CBC = ObjectIdentifier("1.2.840.113549.3.7")
+HMAC_SHA2_256 = ObjectIdentifier("1.2.840.113549.2.9")
+MODP_2048 = ObjectIdentifier("1.3.6.1.5.5.8.1.2")
+#: The registered identifier of AES-256-CBC: read in the founding field of the SA, never written.
+AES_256_CBC_ALIAS = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
 
-Algorithm = tuple[int, int, int | None]
-"""Transform type, transform id, key length in bits (None: the attribute is absent)."""
+_AES = "2.16.840.1.101.3.4.1"
+_HMAC = "1.2.840.113549.2"
+_BRAINPOOL = "1.3.36.3.3.2.8.1.1"
+_ML_KEM = "2.16.840.1.101.3.4.4"
 
-_ENCR, _PRF, _INTEG, _KE = TransformType.ENCR, TransformType.PRF, TransformType.INTEG, TransformType.KE
+_E, _P, _I, _K = TransformType.ENCR, TransformType.PRF, TransformType.INTEG, TransformType.KE
 
-REGISTERED: dict[Algorithm, str] = {
-    (_ENCR, EncrId.ENCR_AES_CBC, 256): FOUNDING_ENCR,
-    (_ENCR, EncrId.ENCR_AES_CBC, 192): "2.16.840.1.101.3.4.1.22",
-    (_ENCR, EncrId.ENCR_AES_CBC, 128): "2.16.840.1.101.3.4.1.2",
-    (_ENCR, EncrId.ENCR_AES_GCM_16, 256): "2.16.840.1.101.3.4.1.46",
-    (_ENCR, EncrId.ENCR_AES_GCM_16, 192): "2.16.840.1.101.3.4.1.26",
-    (_ENCR, EncrId.ENCR_AES_GCM_16, 128): "2.16.840.1.101.3.4.1.6",
-    (_ENCR, EncrId.ENCR_CHACHA20_POLY1305, None): "1.2.840.113549.1.9.16.3.18",
-    (_PRF, PrfId.PRF_HMAC_SHA2_256, None): FOUNDING_INTEG,
-    (_PRF, PrfId.PRF_HMAC_SHA2_384, None): "1.2.840.113549.2.10",
-    (_PRF, PrfId.PRF_HMAC_SHA2_512, None): "1.2.840.113549.2.11",
-    (_INTEG, IntegId.AUTH_HMAC_SHA2_256_128, None): FOUNDING_INTEG,
-    (_INTEG, IntegId.AUTH_HMAC_SHA2_384_192, None): "1.2.840.113549.2.10",
-    (_INTEG, IntegId.AUTH_HMAC_SHA2_512_256, None): "1.2.840.113549.2.11",
-    (_KE, KeId.MODP_2048, None): FOUNDING_KE,
-    (_KE, KeId.ECP_256, None): "1.2.840.10045.3.1.7",
-    (_KE, KeId.ECP_384, None): "1.3.132.0.34",
-    (_KE, KeId.ECP_521, None): "1.3.132.0.35",
-    (_KE, KeId.CURVE25519, None): "1.3.101.110",
-    (_KE, KeId.CURVE448, None): "1.3.101.111",
+_TABLE: dict[tuple[TransformType, int, int | None], ObjectIdentifier] = {
+    (_E, EncrId.ENCR_AES_CBC, 128): ObjectIdentifier(f"{_AES}.2"),
+    (_E, EncrId.ENCR_AES_CBC, 192): ObjectIdentifier(f"{_AES}.22"),
+    (_E, EncrId.ENCR_AES_CBC, 256): AES_256_CBC,
+    (_E, EncrId.ENCR_AES_GCM_16, 128): ObjectIdentifier(f"{_AES}.6"),
+    (_E, EncrId.ENCR_AES_GCM_16, 192): ObjectIdentifier(f"{_AES}.26"),
+    (_E, EncrId.ENCR_AES_GCM_16, 256): ObjectIdentifier(f"{_AES}.46"),
+    (_E, EncrId.ENCR_CHACHA20_POLY1305, None): ObjectIdentifier("1.2.840.113549.1.9.16.3.18"),
+    (_P, PrfId.PRF_HMAC_SHA2_256, None): HMAC_SHA2_256,
+    (_P, PrfId.PRF_HMAC_SHA2_384, None): ObjectIdentifier(f"{_HMAC}.10"),
+    (_P, PrfId.PRF_HMAC_SHA2_512, None): ObjectIdentifier(f"{_HMAC}.11"),
+    (_I, IntegId.AUTH_HMAC_SHA2_256_128, None): HMAC_SHA2_256,
+    (_I, IntegId.AUTH_HMAC_SHA2_384_192, None): ObjectIdentifier(f"{_HMAC}.10"),
+    (_I, IntegId.AUTH_HMAC_SHA2_512_256, None): ObjectIdentifier(f"{_HMAC}.11"),
+    (_K, KeId.MODP_2048, None): MODP_2048,
+    (_K, KeId.ECP_256, None): ObjectIdentifier("1.2.840.10045.3.1.7"),
+    (_K, KeId.ECP_384, None): ObjectIdentifier("1.3.132.0.34"),
+    (_K, KeId.ECP_521, None): ObjectIdentifier("1.3.132.0.35"),
+    (_K, 28, None): ObjectIdentifier(f"{_BRAINPOOL}.7"),  # brainpoolP256r1 (RFC 6954)
+    (_K, 29, None): ObjectIdentifier(f"{_BRAINPOOL}.11"),  # brainpoolP384r1
+    (_K, 30, None): ObjectIdentifier(f"{_BRAINPOOL}.13"),  # brainpoolP512r1
+    (_K, KeId.CURVE25519, None): ObjectIdentifier("1.3.101.110"),
+    (_K, KeId.CURVE448, None): ObjectIdentifier("1.3.101.111"),
+    (_K, 35, None): ObjectIdentifier(f"{_ML_KEM}.1"),  # ML-KEM-512
+    (_K, 36, None): ObjectIdentifier(f"{_ML_KEM}.2"),  # ML-KEM-768
+    (_K, 37, None): ObjectIdentifier(f"{_ML_KEM}.3"),  # ML-KEM-1024
 }
-_ALGORITHMS = {(kind, oid): (number, bits) for (kind, number, bits), oid in REGISTERED.items()}
+_ALGORITHMS = {(kind, oid): (number, length) for (kind, number, length), oid in _TABLE.items()}
+
+#: The PRF that comes with an integrity transform where one identifier names both.
+PRF_OF = {
+    IntegId.AUTH_HMAC_SHA2_256_128: PrfId.PRF_HMAC_SHA2_256,
+    IntegId.AUTH_HMAC_SHA2_384_192: PrfId.PRF_HMAC_SHA2_384,
+    IntegId.AUTH_HMAC_SHA2_512_256: PrfId.PRF_HMAC_SHA2_512,
+}
 
 
-def oid_of(kind: int, number: int, key_length: int | None = None) -> tuple[str, int | None]:
-    """The identifier of a transform, and the key length that must be said beside it."""
-    registered = REGISTERED.get((kind, number, key_length))
-    return (registered, None) if registered else (f"{ARC}.{int(kind)}.{int(number)}", key_length)
+def private(kind: TransformType, number: int) -> ObjectIdentifier:
+    """PRIVATE_ARC.type.id; id 0 stands for no transform of that type."""
+    return ObjectIdentifier(f"{PRIVATE_ARC}.{int(kind)}.{int(number)}")
 
 
-def algorithm_of(kind: int, oid: str, key_length: int | None = None) -> tuple[int, int | None] | None:
-    """Transform id and key length of an identifier of this transform type; None where it names none."""
-    known = _ALGORITHMS.get((kind, ALIASES.get(oid, oid)))
-    if known is not None:
-        number, bits = known
-        return None if key_length is not None else (number, bits)
-    prefix = f"{ARC}.{int(kind)}."
-    tail = oid[len(prefix) :] if oid.startswith(prefix) else ""
-    return (int(tail), key_length) if tail.isascii() and tail.isdigit() and len(tail) <= 5 else None
+NO_ALGORITHM = {kind: private(kind, 0) for kind in (_E, _I, _K)}
+
+
+def identifier(kind: TransformType, number: int, key_length: int | None) -> tuple[ObjectIdentifier, bool]:
+    """The identifier of an algorithm, and whether it also says the key length."""
+    found = _TABLE.get((kind, number, key_length))
+    if found is not None:
+        return found, True
+    return private(kind, number), False
+
+
+def algorithm(kind: TransformType, oid: ObjectIdentifier, path: str) -> Transform:
+    """The algorithm of transform type `kind` that `oid` names. Raises Misfit where the table has none."""
+    found = _ALGORITHMS.get((kind, oid))
+    return Transform(kind, *found) if found else Transform(kind, _private_number(kind, oid, path))
+
+
+def _private_number(kind: TransformType, oid: ObjectIdentifier, path: str) -> int:
+    prefix, _, number = oid.dotted_string.rpartition(".")
+    if prefix != f"{PRIVATE_ARC}.{int(kind)}":
+        raise Misfit(path, f"an identifier that names no transform of type {int(kind)}")
+    if len(number) > len(str(TWO_OCTETS)) or int(number) > TWO_OCTETS or kind > OCTET:
+        raise Misfit(path, f"a transform ID above {TWO_OCTETS}")
+    return int(number)

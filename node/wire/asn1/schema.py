@@ -1,31 +1,23 @@
-"""The module docs/ipseclab.asn1 as declarations; names and tags are those of that file.
+"""docs/ipseclab.asn1 as declarations for the compiled DER codec.
 
-Declarative only: ranges of integers and the meaning of values are checked where the model is made. The
-library's decoder accepts DER and nothing else.
+Rules:
+
+1. One class for each SEQUENCE of the module, the fields in its order, names as Python writes them.
+2. Types and tags only. Ranges and meaning are checked by the conversions, counts by `der`.
+3. The tag of a payload in `Payload` is its payload type of RFC 7296 3.2; [0] is a payload of any other type.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
-#: Payloads, proposals, transforms, attributes, SPIs, selectors in one list: what RFC 7296 deployments use,
-#: many times over.
-MAX_PAYLOADS = 64
-MAX_PROPOSALS = 32
-MAX_TRANSFORMS = 64
-MAX_ATTRIBUTES = 8
-MAX_SPIS = 64
-MAX_SELECTORS = 64
-MAX_CONFIGURATION = 64
-MAX_OCTETS = 65_000
-
-Body = Annotated[bytes, asn1.Size(min=0, max=MAX_OCTETS)]
+T = TypeVar("T")
 
 
 @asn1.sequence
 class IKEHeader:
-    """Header; `length` is 0, DER carries it."""
+    """The header of RFC 7296 3.1; SPIs as numbers."""
 
     initiator_spi: Annotated[int, asn1.Implicit(0)]
     responder_spi: Annotated[int, asn1.Implicit(1)]
@@ -39,18 +31,18 @@ class IKEHeader:
 
 @asn1.sequence
 class Attribute:
-    """A transform attribute; `short` tells the two-octet format of RFC 7296 3.3.5."""
+    """A transform attribute (3.3.5)."""
 
-    type: int
-    value: Body
-    short: bool
+    attribute_type: int
+    value: bytes
+    short: Annotated[bool, asn1.Default(False)]
 
 
 @asn1.sequence
 class Transform:
-    """A transform; the identifier may already say the key length."""
+    """A transform (3.3.2)."""
 
-    type: int
+    transform_type: int
     algorithm: ObjectIdentifier
     key_length: Annotated[int | None, asn1.Implicit(0)]
     attributes: Annotated[list[Attribute] | None, asn1.Implicit(1)]
@@ -58,17 +50,17 @@ class Transform:
 
 @asn1.sequence
 class Proposal:
-    """A proposal with all its transforms."""
+    """A proposal after the first (3.3.1)."""
 
-    number: int
-    protocol: int
-    spi: Annotated[bytes, asn1.Size(min=0, max=8)]
-    transforms: Annotated[list[Transform], asn1.Size(min=0, max=MAX_TRANSFORMS)]
+    proposal_num: int
+    protocol_id: int
+    spi: bytes
+    transforms: list[Transform]
 
 
 @asn1.sequence
 class SAPayload:
-    """The founding shape; `proposals` carries whatever that shape cannot say."""
+    """SA (3.3): the founding shape, then the extensions."""
 
     proposal_num: int
     protocol_id: int
@@ -77,218 +69,209 @@ class SAPayload:
     encryption_alg: ObjectIdentifier
     integrity_alg: ObjectIdentifier
     dh_group: ObjectIdentifier
-    proposals: Annotated[list[Proposal] | None, asn1.Implicit(0)]
+    spi: Annotated[bytes | None, asn1.Implicit(0)]
+    transforms: Annotated[list[Transform] | None, asn1.Implicit(1)]
+    proposals: Annotated[list[Proposal] | None, asn1.Implicit(2)]
 
 
 @asn1.sequence
 class KEPayload:
-    """Key exchange method and public value."""
+    """KE (3.4)."""
 
     dh_group: ObjectIdentifier
-    public_key: Body
+    public_key: bytes
 
 
 @asn1.sequence
 class NoncePayload:
-    """Ni or Nr."""
+    """Ni or Nr (3.9)."""
 
-    data: Body
+    data: bytes
 
 
 @asn1.sequence
 class CertPayload:
-    """An X.509 certificate; another encoding than 4 is named."""
+    """CERT (3.6)."""
 
-    cert_data: Body
-    encoding: Annotated[int | None, asn1.Implicit(0)]
+    cert_data: bytes
+    encoding: Annotated[int, asn1.Implicit(0), asn1.Default(4)]
 
 
 @asn1.sequence
-class InitiatorIdentity:
-    """IDi."""
+class IDiPayload:
+    """IDi (3.5)."""
 
     id_type: int
-    data: Body
+    data: bytes
 
 
 @asn1.sequence
-class ResponderIdentity:
-    """IDr."""
+class IDrPayload:
+    """IDr (3.5)."""
 
     id_type: int
-    data: Body
+    data: bytes
 
 
 @asn1.sequence
-class CertRequestPayload:
-    """CERTREQ."""
+class CertReqPayload:
+    """CERTREQ (3.7)."""
 
     encoding: int
-    authorities: Body
+    authorities: bytes
 
 
 @asn1.sequence
 class AuthPayload:
-    """AUTH."""
+    """AUTH (3.8)."""
 
     method: int
-    data: Body
+    data: bytes
 
 
 @asn1.sequence
 class AuthNoncePayload:
-    """The authentication nonce."""
+    """The authentication nonce of the founding profile."""
 
-    data: Body
+    data: bytes
 
 
 @asn1.sequence
 class NotifyPayload:
-    """N."""
+    """N (3.10)."""
 
     notify_type: int
-    protocol: int
-    spi: Annotated[bytes, asn1.Size(min=0, max=8)]
-    data: Body
+    data: bytes
+    protocol_id: Annotated[int, asn1.Implicit(0), asn1.Default(0)]
+    spi: Annotated[bytes | None, asn1.Implicit(1)]
 
 
 @asn1.sequence
 class DeletePayload:
-    """D."""
+    """D (3.11)."""
 
-    protocol: int
-    spis: Annotated[list[Annotated[bytes, asn1.Size(min=0, max=8)]], asn1.Size(min=0, max=MAX_SPIS)]
-
-
-@asn1.sequence
-class VendorPayload:
-    """V."""
-
-    data: Body
+    protocol_id: int
+    spis: list[bytes]
 
 
 @asn1.sequence
-class Selector:
-    """A traffic selector; the address family is that of its addresses (4 or 16 octets)."""
+class VendorIdPayload:
+    """V (3.12)."""
+
+    data: bytes
+
+
+@asn1.sequence
+class TrafficSelector:
+    """One traffic selector (3.13.1); the length of the addresses tells the family."""
 
     protocol: int
     start_port: int
     end_port: int
-    start_address: Annotated[bytes, asn1.Size(min=4, max=16)]
-    end_address: Annotated[bytes, asn1.Size(min=4, max=16)]
+    start_address: bytes
+    end_address: bytes
 
 
 @asn1.sequence
-class InitiatorSelectors:
-    """TSi."""
+class TSiPayload:
+    """TSi (3.13)."""
 
-    selectors: Annotated[list[Selector], asn1.Size(min=0, max=MAX_SELECTORS)]
+    selectors: list[TrafficSelector]
 
 
 @asn1.sequence
-class ResponderSelectors:
-    """TSr."""
+class TSrPayload:
+    """TSr (3.13)."""
 
-    selectors: Annotated[list[Selector], asn1.Size(min=0, max=MAX_SELECTORS)]
+    selectors: list[TrafficSelector]
 
 
 @asn1.sequence
 class ConfigurationAttribute:
-    """One attribute of CP."""
+    """One attribute of CP (3.15.1)."""
 
-    type: int
-    value: Body
+    attribute_type: int
+    value: bytes
 
 
 @asn1.sequence
 class ConfigurationPayload:
-    """CP."""
+    """CP (3.15)."""
 
     cfg_type: int
-    attributes: Annotated[list[ConfigurationAttribute], asn1.Size(min=0, max=MAX_CONFIGURATION)]
+    attributes: list[ConfigurationAttribute]
 
 
 @asn1.sequence
 class EapPayload:
-    """EAP."""
+    """EAP (3.16)."""
 
-    data: Body
+    data: bytes
 
 
 @asn1.sequence
 class UnknownPayload:
-    """A payload of a type without a meaning here."""
+    """A payload of a type that the module does not name."""
 
-    type: int
+    payload_type: int
     critical: bool
-    body: Body
+    body: bytes
 
 
-AnyPayload = (
-    SAPayload
-    | KEPayload
-    | NoncePayload
-    | CertPayload
-    | InitiatorIdentity
-    | ResponderIdentity
-    | CertRequestPayload
-    | AuthPayload
-    | AuthNoncePayload
-    | NotifyPayload
-    | DeletePayload
-    | VendorPayload
-    | InitiatorSelectors
-    | ResponderSelectors
-    | ConfigurationPayload
-    | EapPayload
-    | UnknownPayload
+Payload = (
+    Annotated[UnknownPayload, asn1.Implicit(0)]
+    | Annotated[SAPayload, asn1.Implicit(33)]
+    | Annotated[KEPayload, asn1.Implicit(34)]
+    | Annotated[IDiPayload, asn1.Implicit(35)]
+    | Annotated[IDrPayload, asn1.Implicit(36)]
+    | Annotated[CertPayload, asn1.Implicit(37)]
+    | Annotated[CertReqPayload, asn1.Implicit(38)]
+    | Annotated[AuthPayload, asn1.Implicit(39)]
+    | Annotated[NoncePayload, asn1.Implicit(40)]
+    | Annotated[NotifyPayload, asn1.Implicit(41)]
+    | Annotated[DeletePayload, asn1.Implicit(42)]
+    | Annotated[VendorIdPayload, asn1.Implicit(43)]
+    | Annotated[TSiPayload, asn1.Implicit(44)]
+    | Annotated[TSrPayload, asn1.Implicit(45)]
+    | Annotated[ConfigurationPayload, asn1.Implicit(47)]
+    | Annotated[EapPayload, asn1.Implicit(48)]
+    | Annotated[AuthNoncePayload, asn1.Implicit(128)]
 )
-Tagged = (
-    Annotated[SAPayload, asn1.Implicit(1)]
-    | Annotated[KEPayload, asn1.Implicit(2)]
-    | Annotated[NoncePayload, asn1.Implicit(3)]
-    | Annotated[CertPayload, asn1.Implicit(4)]
-    | Annotated[InitiatorIdentity, asn1.Implicit(5)]
-    | Annotated[ResponderIdentity, asn1.Implicit(6)]
-    | Annotated[CertRequestPayload, asn1.Implicit(7)]
-    | Annotated[AuthPayload, asn1.Implicit(8)]
-    | Annotated[AuthNoncePayload, asn1.Implicit(9)]
-    | Annotated[NotifyPayload, asn1.Implicit(10)]
-    | Annotated[DeletePayload, asn1.Implicit(11)]
-    | Annotated[VendorPayload, asn1.Implicit(12)]
-    | Annotated[InitiatorSelectors, asn1.Implicit(13)]
-    | Annotated[ResponderSelectors, asn1.Implicit(14)]
-    | Annotated[ConfigurationPayload, asn1.Implicit(15)]
-    | Annotated[EapPayload, asn1.Implicit(16)]
-    | Annotated[UnknownPayload, asn1.Implicit(17)]
-)
-Payloads = Annotated[list[Tagged], asn1.Size(min=0, max=MAX_PAYLOADS)]
-
-
-@asn1.sequence
-class Encrypted:
-    """The protected part: what the sealer made, taken apart."""
-
-    iv: Annotated[bytes, asn1.Size(min=0, max=16)]
-    ciphertext: Body
-    icv: Annotated[bytes, asn1.Size(min=0, max=64)]
-
-
-@asn1.sequence
-class IKEMessage:
-    """One datagram. Fields up to `cert` are the founding shape."""
-
-    header: IKEHeader
-    sa: Annotated[SAPayload | None, asn1.Implicit(1)]
-    ke: Annotated[KEPayload | None, asn1.Implicit(2)]
-    nonce: Annotated[NoncePayload | None, asn1.Implicit(3)]
-    cert: Annotated[CertPayload | None, asn1.Implicit(4)]
-    encrypted: Annotated[Encrypted | None, asn1.Implicit(5)]
-    payloads: Annotated[list[Tagged] | None, asn1.Implicit(6)]
 
 
 @asn1.sequence
 class InnerPayloads:
-    """The plaintext of the protected part, before its padding."""
+    """The payload fields: the plaintext of a protected message, and a cleartext one behind its header."""
 
-    payloads: Payloads
+    sa: Annotated[SAPayload | None, asn1.Implicit(1)]
+    ke: Annotated[KEPayload | None, asn1.Implicit(2)]
+    nonce: Annotated[NoncePayload | None, asn1.Implicit(3)]
+    cert: Annotated[CertPayload | None, asn1.Implicit(4)]
+    payloads: Annotated[list[Payload] | None, asn1.Implicit(6)]
+    order: Annotated[list[int] | None, asn1.Implicit(7)]
+
+
+@asn1.sequence
+class EncryptedPayload:
+    """The protected part."""
+
+    iv: bytes
+    ciphertext: bytes
+    icv: bytes
+
+
+@asn1.sequence
+class Encrypted:
+    """What stands behind the header of a protected message."""
+
+    encrypted: Annotated[EncryptedPayload, asn1.Implicit(5)]
+
+
+def encode(value: object) -> bytes:
+    """The DER of an instance of a class above."""
+    return asn1.encode_der(value)
+
+
+def decode(kind: type[T], octets: bytes) -> T:
+    """The value that DER octets hold. Raises ValueError where they are not exactly one `kind`."""
+    return asn1.decode_der(kind, octets)

@@ -1,0 +1,113 @@
+"""The payloads of a message into the fields of the module, and back: nothing lost, one way to write each.
+
+The founding fields sa, ke, nonce and cert hold the first payload of their type, `payloads` all others in
+order. `order` holds the positions in the message of the payloads in the founding fields; it is absent where
+these stand first, as in the founding IKE_SA_INIT.
+
+1. Whatever was read is written again and must give the octets it was read from.
+2. A body is the contents octets of a payload's element, without its identifier and length (as RFC 7296 2.15
+   leaves out the generic header), so the same in a founding field and in the list.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from node.errors import DecodeError, DropReason
+from node.model.payloads import Payload
+from node.model.registry import PayloadType
+from node.wire.asn1 import association, der, payloads, schema
+from node.wire.asn1.limits import MAX_PAYLOADS
+from node.wire.asn1.misfit import Misfit
+
+FOUNDING = (PayloadType.SA, PayloadType.KE, PayloadType.NONCE, PayloadType.CERT)
+
+#: Identifier octets of the founding fields and of the list.
+_FOUNDING_FIELDS = frozenset({0xA1, 0xA2, 0xA3, 0xA4})
+_LIST_FIELD = 0xA6
+
+
+def write(items: Sequence[Payload]) -> bytes:
+    """The contents of an InnerPayloads. Raises Misfit."""
+    return der.contents(schema.encode(_fields(items)))
+
+
+def body(payload: Payload) -> bytes:
+    """The body of one payload, the same wherever it stands in a message. Raises Misfit."""
+    return der.contents(schema.encode(payloads.write(payload)))
+
+
+def read(contents: bytes) -> tuple[tuple[Payload, ...], tuple[bytes, ...]]:
+    """Payloads and bodies of the contents of an InnerPayloads, which passed `der.scan`.
+
+    Raises DecodeError: MALFORMED where they are not of the module, NOT_CANONICAL where they are not written
+    as we would write them.
+    """
+    try:
+        fields = schema.decode(schema.InnerPayloads, der.sequence(contents))
+        pairs = _ordered(fields, _bodies(contents))
+        items = tuple(payload for payload, _ in pairs)
+        again = _fields(items)
+        if fields.sa is not None and again.sa is not None:
+            association.normalise(fields.sa, again.sa)
+        canonical = der.contents(schema.encode(again)) == contents
+    except Misfit as error:
+        raise DecodeError(error.reason, error.path, error.detail) from error
+    except ValueError as error:
+        raise DecodeError(DropReason.MALFORMED, "message", str(error)) from error
+    if not canonical:
+        raise DecodeError(DropReason.NOT_CANONICAL, "message", "would be written with other octets")
+    return items, tuple(octets for _, octets in pairs)
+
+
+def _fields(items: Sequence[Payload]) -> schema.InnerPayloads:
+    if len(items) > MAX_PAYLOADS:
+        raise Misfit("message", f"more than {MAX_PAYLOADS} payloads")
+    types = [item.type for item in items]
+    first = {kind: types.index(kind) for kind in FOUNDING if kind in types}
+    elements = [payloads.write(item) for item in items]
+    found = {kind: elements[at] for kind, at in first.items()}
+    positions = list(first.values())
+    others = [element for at, element in enumerate(elements) if at not in positions]
+    return schema.InnerPayloads(
+        sa=cast("schema.SAPayload | None", found.get(PayloadType.SA)),
+        ke=cast("schema.KEPayload | None", found.get(PayloadType.KE)),
+        nonce=cast("schema.NoncePayload | None", found.get(PayloadType.NONCE)),
+        cert=cast("schema.CertPayload | None", found.get(PayloadType.CERT)),
+        payloads=others or None,
+        order=None if positions == list(range(len(positions))) else positions,
+    )
+
+
+def _bodies(contents: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The bodies in the founding fields, and those in the list."""
+    founding: list[bytes] = []
+    others: list[bytes] = []
+    for identifier, octets in der.children(contents, 0, len(contents)):
+        if identifier in _FOUNDING_FIELDS:
+            founding.append(octets)
+        elif identifier == _LIST_FIELD:
+            others = [inside for _, inside in der.children(octets, 0, len(octets))]
+    return founding, others
+
+
+def _ordered(
+    fields: schema.InnerPayloads, bodies: tuple[list[bytes], list[bytes]]
+) -> list[tuple[Payload, bytes]]:
+    """Payloads with their bodies, in the order of the message."""
+    elements = [e for e in (fields.sa, fields.ke, fields.nonce, fields.cert) if e is not None]
+    others = fields.payloads or []
+    positions = range(len(elements)) if fields.order is None else fields.order
+    if len(elements) + len(others) > MAX_PAYLOADS:
+        raise Misfit("message", f"more than {MAX_PAYLOADS} payloads")
+    if len(positions) != len(elements) or len(set(positions)) != len(elements):
+        raise Misfit("order", "not one position for each founding field")
+    pairs = [(payloads.read(e), octets) for e, octets in zip(others, bodies[1], strict=True)]
+    for position, element, octets in sorted(zip(positions, elements, bodies[0], strict=True), key=_position):
+        if not 0 <= position <= len(pairs):
+            raise Misfit("order", "a position outside the message")
+        pairs.insert(position, (payloads.read(element), octets))
+    return pairs
+
+
+def _position(item: tuple[int, object, object]) -> int:
+    return item[0]

@@ -1,0 +1,21 @@
+"""Values that do not fit the module: the one error of the conversions."""
+
+from node.errors import DropReason
+
+
+class Misfit(ValueError):
+    """A value outside the module, found in an element of a peer or in a payload of ours.
+
+    The codec makes a DecodeError of it when it reads and a LocalMisuse when it writes.
+    """
+
+    def __init__(self, path: str, detail: str, reason: DropReason = DropReason.MALFORMED) -> None:
+        self.path, self.detail, self.reason = path, detail, reason
+        super().__init__(f"{path}: {detail}")
+
+
+def within(value: int, highest: int, path: str) -> int:
+    """`value`, if it lies between 0 and `highest`. Raises Misfit."""
+    if not 0 <= value <= highest:
+        raise Misfit(path, f"not between 0 and {highest}")
+    return value
