@@ -169,7 +169,7 @@ def names(payloads: tuple[Payload, ...]) -> list[str]:
 
 
 def is_fatal(notify: Notify) -> bool:
-    """True for errors in an IKE_AUTH response that refuse the IKE SA, not just the Child SA (RFC 7296 1.2)."""
+    """True for errors of an IKE_AUTH response that refuse more than the Child SA (RFC 7296 1.2)."""
     return notify.notify_type not in _CHILD_ERRORS
 
 

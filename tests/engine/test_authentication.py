@@ -1,6 +1,6 @@
 """Who must not get in, and what stays behind: nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -104,7 +104,7 @@ def is_id(payload: Payload) -> bool:
     return payload.type in (PayloadType.IDI, PayloadType.IDR)
 
 
-def forge(pair: Pair, change: "Change", node: str = "initiator") -> None:
+def forge(pair: Pair, change: Callable[[Payload], Payload | None], node: str = "initiator") -> None:
     """Let a node send changed IKE_AUTH payloads, properly sealed."""
     codec = getattr(pair, node).codec
     honest = codec.seal
@@ -122,7 +122,7 @@ def forge_nonce(pair: Pair, nonce: bytes | str) -> None:
         if not isinstance(payload, AuthNonce):
             return payload
         if nonce == "ni":
-            return AuthNonce(pair.initiator.endpoint.poll and ni(pair))
+            return AuthNonce(ni(pair))
         if nonce == "own":
             return AuthNonce(own_nonce(pair))
         return AuthNonce(bytes(nonce)) if nonce else None  # type: ignore[arg-type]

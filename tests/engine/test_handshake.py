@@ -46,10 +46,10 @@ RESPONDER_FLOW = [
 
 def test_the_founding_call_flow(pair: Pair) -> None:
     """
-    initiator   IKE_SA_INIT { SA, KE, N }                    -->
-                                                             <--   IKE_SA_INIT { SA, KE, N }   responder
-                IKE_AUTH SK{ IDi, CERT, AUTH, SA, TSi, TSr } -->
-                                                             <--   IKE_AUTH SK{ IDr, CERT, AUTH, SA, TSi, TSr }
+    IKE_SA_INIT { SA, KE, N }                     -->
+                                                  <--  IKE_SA_INIT { SA, KE, N }
+    IKE_AUTH SK{ IDi, CERT, AUTH, SA, TSi, TSr }  -->
+                                                  <--  IKE_AUTH SK{ IDr, CERT, AUTH, SA, TSi, TSr }
     """
     pair.initiator.endpoint.prepare()
     pair.responder.endpoint.prepare()
