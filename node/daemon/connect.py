@@ -3,10 +3,15 @@ address.
 """
 
 import asyncio
+import concurrent.futures.thread
 
 from node.model.message import Path
 from node.net.resolve import addresses
 from node.net.udp import UdpSocket
+
+#: What the first use of a thread would import: later, as another user, the interpreter might not be allowed to
+#: read its own library.
+PRELOADED = (concurrent.futures.thread,)
 
 #: A name may not be known yet while a lab comes up: tries, and seconds between them.
 TRIES, PAUSE = 10, 0.5

@@ -144,6 +144,7 @@ def test_hello_and_pings_through_two_kernels(
     assert responder.wait_for("privileges_dropped")["uid"] == 10001
     responder.wait_for("udp_bound")
     initiator = spawn(prefix=("ip", "netns", "exec", left), NODE_ROLE="initiator", **inside)
+    initiator.wait_for("child_sa_installed")
     hello = responder.wait_for("esp_payload_decrypted")
     assert (hello["text"], hello["source"]) == ("Hello from IPSec Initiator!", "10.1.0.1")
     assert hello["sequence"] == initiator.wait_for("esp_payload_sent")["sequence"]
