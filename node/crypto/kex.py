@@ -41,7 +41,11 @@ class _Modp:
 
     def shared(self, peer_public: bytes) -> Secret:
         check_public(self.group, peer_public)
-        return Secret(modp.exchange(self._private, self.group, peer_public))
+        try:
+            return Secret(modp.exchange(self._private, self.group, peer_public))
+        except ValueError:
+            # Versions of OpenSSL differ in which values inside the range they refuse.
+            raise _bad(self.group, "the library refuses it") from None
 
 
 class _Ecp:

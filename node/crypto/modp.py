@@ -59,7 +59,10 @@ def public_octets(private: dh.DHPrivateKey) -> bytes:
 
 
 def exchange(private: dh.DHPrivateKey, group: KeId, peer_public: bytes) -> bytes:
-    """g^ir mod p, as long as p (RFC 7296 2.14). The caller has checked the peer's value."""
+    """g^ir mod p, as long as p (RFC 7296 2.14).
+
+    The caller has checked the peer's value. Raises ValueError where the library refuses it all the same.
+    """
     numbers = _parameters(group).parameter_numbers()
     peer = _PublicNumbers(int.from_bytes(peer_public), numbers).public_key()
     return private.exchange(peer).rjust(size(group), b"\0")

@@ -4,8 +4,8 @@
 
 Rules:
 
-1. The AlgorithmIdentifier decides, and it must be octet for octet one of the table:
-   nothing in it is interpreted.
+1. The AlgorithmIdentifier decides, and it must be octet for octet one of the table: nothing in it is
+   interpreted. Any accepted hash goes with any accepted curve (RFC 7427 5).
 2. SHA-256 or better, the hash built into EdDSA, and for PSS a salt as long as the hash. No SHA-1.
 3. A key of a peer that is weak or cannot be read is refused as such, before it verifies anything.
 4. Method 1 (RSA) means SHA-1 in practice and is neither made nor accepted; methods 9 to 11 are.
@@ -13,6 +13,7 @@ Rules:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -31,9 +32,9 @@ PublicKey = RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey | Ed448P
 #: NIST SP 800-57: 112 bits of strength; RFC 8247 wants at least this for RSA.
 MIN_RSA_BITS = 2048
 #: A verification with a larger modulus or exponent would cost more than a peer may ask for: within these it
-#: takes about a millisecond, with an exponent as long as the modulus ten.
+#: takes about a millisecond, with an exponent as long as the modulus ten. 65537 is what everybody uses.
 MAX_RSA_BITS = 8192
-MAX_RSA_EXPONENT_BITS = 64
+MAX_RSA_EXPONENT_BITS = 33
 #: Smaller exponents invite forgeries of badly checked padding (CVE-2006-4339 and its heirs).
 MIN_RSA_EXPONENT = 65537
 
@@ -53,27 +54,48 @@ class Scheme:
     hash: HashId
     key: type[RSAPublicKey] | type[ec.EllipticCurvePublicKey] | type[Ed25519PublicKey] | type[Ed448PublicKey]
     pss: bool = False
-    #: A second encoding that is accepted from a peer, never written.
-    variant: bytes = b""
+    #: Further encodings that are accepted from a peer, never written.
+    variants: tuple[bytes, ...] = ()
+
+    @property
+    def encodings(self) -> tuple[bytes, ...]:
+        """Every AlgorithmIdentifier that names this scheme."""
+        return (self.identifier, *self.variants)
 
 
-def _rsa(name: str, last: str, hash_id: HashId) -> Scheme:
-    return Scheme(name, bytes.fromhex("300d06092a864886f70d0101" + last + "0500"), hash_id, RSAPublicKey)
+_NULL = b"\x05\x00"
+_OID_RSA_PSS = bytes.fromhex("06092a864886f70d01010a")
+_OID_MGF1 = bytes.fromhex("06092a864886f70d010108")
+#: A PSS key whose owner did not restrict it to one hash and salt (RFC 4055 1.2).
+_PSS_WITHOUT_PARAMETERS = b"\x30\x0b" + _OID_RSA_PSS
 
 
-def _pss(name: str, last: str, salt: int, hash_id: HashId) -> Scheme:
-    # RFC 7427 A.4.3 spells out the default trailer field, which is not DER, and implementations copied it.
-    printed = _pss_identifier(last, salt, trailer="a303020101")
-    return Scheme(name, _pss_identifier(last, salt), hash_id, RSAPublicKey, pss=True, variant=printed)
+def _rsa(name: str, last: int, hash_id: HashId) -> Scheme:
+    oid = bytes.fromhex("06092a864886f70d0101") + bytes([last])
+    # The NULL belongs there, its absence must be accepted (RFC 4055 5).
+    return Scheme(name, _tlv(0x30, oid + _NULL), hash_id, RSAPublicKey, variants=(_tlv(0x30, oid),))
 
 
-def _pss_identifier(last: str, salt: int, trailer: str = "") -> bytes:
+def _pss(name: str, last: int, salt: int, hash_id: HashId) -> Scheme:
+    # NULL or nothing after a hash are the same (RFC 4055 2.1). RFC 7427 A.4.3 spells out the default trailer
+    # field, which is not DER, and implementations copied it.
+    forms = product((_NULL, b""), (_NULL, b""), (b"", bytes.fromhex("a303020101")))
+    first, *others = (_pss_identifier(last, salt, *form) for form in forms)
+    return Scheme(name, first, hash_id, RSAPublicKey, pss=True, variants=tuple(others))
+
+
+def _pss_identifier(last: int, salt: int, hash_end: bytes, mask_end: bytes, trailer: bytes) -> bytes:
     """RSASSA-PSS with explicit parameters (RFC 4055 3.1): hash, MGF1 with that hash, salt."""
-    digest = "300d060960864801650304020" + last + "0500"
-    mgf = "301a06092a864886f70d010108" + digest
-    parameters = bytes.fromhex(f"a00f{digest}a11c{mgf}a2030201{salt:02x}{trailer}")
-    content = bytes.fromhex("06092a864886f70d01010a30") + bytes([len(parameters)]) + parameters
-    return bytes([0x30, len(content)]) + content
+    oid = bytes.fromhex("06096086480165030402") + bytes([last])
+    message = _tlv(0xA0, _tlv(0x30, oid + hash_end))
+    mask = _tlv(0xA1, _tlv(0x30, _OID_MGF1 + _tlv(0x30, oid + mask_end)))
+    length = _tlv(0xA2, bytes([2, 1, salt]))
+    return _tlv(0x30, _OID_RSA_PSS + _tlv(0x30, message + mask + length + trailer))
+
+
+def _tlv(tag: int, content: bytes) -> bytes:
+    """A DER element; all of ours are shorter than 128 octets."""
+    return bytes((tag, len(content))) + content
 
 
 def _ecdsa(name: str, last: str, hash_id: HashId) -> Scheme:
@@ -82,19 +104,19 @@ def _ecdsa(name: str, last: str, hash_id: HashId) -> Scheme:
 
 #: The algorithms of RFC 7427 appendix A and RFC 8420 that we accept and use.
 SCHEMES: tuple[Scheme, ...] = (
-    _rsa("RSA with SHA-256", "0b", HashId.SHA2_256),
-    _rsa("RSA with SHA-384", "0c", HashId.SHA2_384),
-    _rsa("RSA with SHA-512", "0d", HashId.SHA2_512),
-    _pss("RSASSA-PSS with SHA-256", "1", 32, HashId.SHA2_256),
-    _pss("RSASSA-PSS with SHA-384", "2", 48, HashId.SHA2_384),
-    _pss("RSASSA-PSS with SHA-512", "3", 64, HashId.SHA2_512),
+    _rsa("RSA with SHA-256", 0x0B, HashId.SHA2_256),
+    _rsa("RSA with SHA-384", 0x0C, HashId.SHA2_384),
+    _rsa("RSA with SHA-512", 0x0D, HashId.SHA2_512),
+    _pss("RSASSA-PSS with SHA-256", 1, 32, HashId.SHA2_256),
+    _pss("RSASSA-PSS with SHA-384", 2, 48, HashId.SHA2_384),
+    _pss("RSASSA-PSS with SHA-512", 3, 64, HashId.SHA2_512),
     _ecdsa("ECDSA with SHA-256", "02", HashId.SHA2_256),
     _ecdsa("ECDSA with SHA-384", "03", HashId.SHA2_384),
     _ecdsa("ECDSA with SHA-512", "04", HashId.SHA2_512),
     Scheme("Ed25519", bytes.fromhex("300506032b6570"), HashId.IDENTITY, Ed25519PublicKey),
     Scheme("Ed448", bytes.fromhex("300506032b6571"), HashId.IDENTITY, Ed448PublicKey),
 )
-_BY_IDENTIFIER = {s.identifier: s for s in SCHEMES} | {s.variant: s for s in SCHEMES if s.variant}
+_BY_IDENTIFIER = {encoding: scheme for scheme in SCHEMES for encoding in scheme.encodings}
 
 #: The classic ECDSA methods fix curve and hash; the signature is r | s (RFC 4754 3).
 _CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
@@ -177,8 +199,12 @@ def verify_auth(public_key: bytes, method: AuthMethod, data: bytes, octets: byte
     UNSUPPORTED_METHOD, BAD_SIGNATURE, WEAK_KEY, MALFORMED_CERTIFICATE.
     """
     if method == AuthMethod.DIGITAL_SIGNATURE:
-        size = data[0] if data else 0
-        verify_signature(public_key, data[1 : 1 + size], data[1 + size :], octets)
+        end = 1 + data[0] if data else 1
+        if len(data) < end:
+            raise AuthError(
+                AuthFailure.BAD_SIGNATURE, "the AUTH data ends before its AlgorithmIdentifier does"
+            )
+        verify_signature(public_key, data[1:end], data[end:], octets)
         return
     if method not in _CLASSIC:
         raise AuthError(AuthFailure.UNSUPPORTED_METHOD, f"authentication method {method} is not accepted")
@@ -197,10 +223,11 @@ def verify_signature(public_key: bytes, identifier: bytes, signature: bytes, oct
     """Verify a signature by the scheme a DER AlgorithmIdentifier names. Raises as `verify_auth`."""
     scheme = _BY_IDENTIFIER.get(identifier)
     if scheme is None:
-        detail = "the signature algorithm is not one of " + ", ".join(s.name for s in SCHEMES)
+        known = ", ".join(s.name for s in SCHEMES)
+        detail = f"the signature algorithm ({identifier.hex() or 'none'}) is not one of {known}"
         raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
     key = _load_public(public_key)
-    if not isinstance(key, scheme.key):
+    if not _suits(key, public_key, scheme):
         raise AuthError(
             AuthFailure.UNSUPPORTED_METHOD, f"{scheme.name} does not fit the key of the certificate"
         )
@@ -218,6 +245,20 @@ def _load_public(octets: bytes) -> PublicKey:
     if weakness:
         raise AuthError(AuthFailure.WEAK_KEY, f"the public key is refused: {weakness}")
     return key
+
+
+def _suits(key: PublicKey, spki: bytes, scheme: Scheme) -> bool:
+    """Whether the key is of the scheme's kind.
+
+    A key of the kind id-RSASSA-PSS is for PSS alone, and parameters restrict it further (RFC 4055 1.2, 3.1).
+    """
+    if not isinstance(key, scheme.key):
+        return False
+    start = 2 + (spki[1] & 0x7F if spki[1] & 0x80 else 0)
+    algorithm = spki[start : start + 2 + spki[start + 1]]
+    if not algorithm.startswith(_OID_RSA_PSS, 2):
+        return True
+    return scheme.pss and algorithm in (_PSS_WITHOUT_PARAMETERS, *scheme.encodings)
 
 
 def _weakness(key: PublicKey) -> str:

@@ -3,20 +3,17 @@ them."""
 
 from dataclasses import dataclass
 
-from node.crypto.signature import verify_signature
+from node.crypto.signature import (
+    MAX_RSA_BITS,
+    MAX_RSA_EXPONENT_BITS,
+    MIN_RSA_BITS,
+    MIN_RSA_EXPONENT,
+    verify_signature,
+)
 from node.errors import AuthError, AuthFailure
 from node.pki import der
 from node.pki.certificate import Certificate
 from node.pki.der import DerError, Element
-
-#: Bits of the smallest RSA modulus accepted (NIST SP 800-131A; RFC 8247 asks for no less).
-MIN_RSA_BITS = 2048
-#: Bits of the largest RSA modulus: a verification with it still takes well under a millisecond.
-MAX_RSA_BITS = 8192
-#: Bits of the largest RSA exponent. 65537 is what everybody uses; more only costs time.
-MAX_EXPONENT_BITS = 33
-#: The smallest RSA exponent: smaller odd ones (1) make a signature of anything.
-MIN_EXPONENT = 3
 
 _RSA = "1.2.840.113549.1.1.1"
 _RSA_PSS = "1.2.840.113549.1.1.10"
@@ -106,10 +103,10 @@ def _rsa_weakness(key: bytes, policy: KeyPolicy) -> str:
         return f"RSA with {bits} bits; accepted are {policy.min_rsa_bits} to {MAX_RSA_BITS}"
     if modulus % 2 == 0:
         return "the RSA modulus is even"
-    if exponent < MIN_EXPONENT or exponent % 2 == 0 or exponent.bit_length() > MAX_EXPONENT_BITS:
-        return (
-            f"the RSA exponent must be odd, at least {MIN_EXPONENT} and at most {MAX_EXPONENT_BITS} bits long"
-        )
+    long = exponent.bit_length() > MAX_RSA_EXPONENT_BITS
+    if exponent < MIN_RSA_EXPONENT or exponent % 2 == 0 or long:
+        bounds = f"at least {MIN_RSA_EXPONENT} and at most {MAX_RSA_EXPONENT_BITS} bits long"
+        return f"the RSA exponent must be odd, {bounds}"
     return ""
 
 
