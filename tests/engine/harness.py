@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import SubjectAlternativeName
 
 from node.crypto.signature import load_signer
 from node.crypto.suites import esp_suite, ike_suite
@@ -81,7 +82,7 @@ def credentials(
     name: str, issuer: str = "Lab CA", trusts: str = "Lab CA", starts: int = -1, ends: int = 1
 ) -> Credentials:
     """A certificate for `fqdn:NAME`; validity in days around the clock of the tests."""
-    names = [(factory.x509.SubjectAlternativeName(factory.general(f"dns:{name}")), False)]
+    names = [(SubjectAlternativeName(factory.general(f"dns:{name}")), False)]
     issued = factory.issue(
         name,
         authority(issuer),
@@ -158,6 +159,10 @@ class Node:
     def of(self, kind: type[Output]) -> list[Output]:
         """The outputs of one class so far."""
         return [output for output in self.outputs if isinstance(output, kind)]
+
+    def told(self, name: EventName) -> bool:
+        """Exactly one event of this name was emitted. Raises LookupError otherwise."""
+        return self.event(name).name is name
 
     @property
     def events(self) -> list[Event]:

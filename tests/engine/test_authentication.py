@@ -1,10 +1,12 @@
 """Who must not get in, and what stays behind: nothing."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from node.errors import AuthError, AuthFailure
+from node.ike.phases import AuthSent, InitReplied
 from node.model.events import EventName as E
 from node.model.message import Header
 from node.model.payloads import Authentication, AuthNonce, Identification, Payload
@@ -24,7 +26,7 @@ def refused(pair: Pair, by: str) -> AuthFailure:
     assert E.CHILD_SA_INSTALLED not in pair.initiator.names()
     assert judge.event(E.NOTIFY_SENT).fields["notify"] == "AUTHENTICATION_FAILED"
     assert other.event(E.NOTIFY_RECEIVED).fields["notify"] == "AUTHENTICATION_FAILED"
-    assert judge.event(E.IKE_SA_FAILED)
+    assert judge.told(E.IKE_SA_FAILED)
     return AuthFailure(str(judge.event(E.AUTHENTICATION_FAILED).fields["reason"]))
 
 
@@ -122,22 +124,19 @@ def forge_nonce(pair: Pair, nonce: bytes | str) -> None:
         if not isinstance(payload, AuthNonce):
             return payload
         if nonce == "ni":
-            return AuthNonce(ni(pair))
+            return AuthNonce(auth_sent(pair).transcript.nonce_i)
         if nonce == "own":
-            return AuthNonce(own_nonce(pair))
+            return AuthNonce(auth_sent(pair).auth_nonce)
         return AuthNonce(bytes(nonce)) if nonce else None  # type: ignore[arg-type]
 
     forge(pair, change, "responder" if nonce == "own" else "initiator")
 
 
-def ni(pair: Pair) -> bytes:
+def auth_sent(pair: Pair) -> AuthSent:
     (sa,) = pair.initiator.endpoint._sas.values()
-    return sa.data.transcript.nonce_i  # type: ignore[union-attr]
-
-
-def own_nonce(pair: Pair) -> bytes:
-    (sa,) = pair.initiator.endpoint._sas.values()
-    return sa.data.auth_nonce  # type: ignore[union-attr]
+    if not isinstance(sa.data, AuthSent):
+        raise AssertionError(f"IKE_AUTH is under way, not {sa.phase}")
+    return sa.data
 
 
 def test_auth_is_bound_to_the_messages_of_ike_sa_init(pair: Pair) -> None:
@@ -145,17 +144,10 @@ def test_auth_is_bound_to_the_messages_of_ike_sa_init(pair: Pair) -> None:
     pair.initiate()
     pair.drive(keep=lambda d: pair.initiator.codec.peek(d.octets).header.message_id == 0)
     (sa,) = pair.responder.endpoint._sas.values()
-    data = sa.data
-    object.__setattr__(
-        data,
-        "transcript",
-        type(data.transcript)(  # type: ignore[union-attr]
-            data.transcript.request + b"\0",
-            data.transcript.response,
-            data.transcript.nonce_i,
-            data.transcript.nonce_r,  # type: ignore[union-attr]
-        ),
-    )
+    if not isinstance(sa.data, InitReplied):
+        raise AssertionError(f"half-open, not {sa.phase}")
+    changed = replace(sa.data.transcript, request=sa.data.transcript.request + b"\0")
+    sa.data = replace(sa.data, transcript=changed)
     pair.initiator.endpoint.handle_timeout(pair.now + 1)
     pair.flush(pair.initiator)
     pair.drive()

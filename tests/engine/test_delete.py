@@ -34,8 +34,8 @@ def test_delete(pair: Pair, first: str) -> None:
     pair.drive()
     assert pair.empty()
     for node in (one, other):
-        assert node.event(E.IKE_SA_DELETED)
-        assert node.event(E.CHILD_SA_DELETED)
+        assert node.told(E.IKE_SA_DELETED)
+        assert node.told(E.CHILD_SA_DELETED)
         assert len(node.of(RemoveSa)) == len(node.of(SaDown)) == 1
 
 
@@ -58,7 +58,7 @@ def test_a_lost_answer_to_delete_is_repeated_from_the_store(pair: Pair) -> None:
     lost = pair.take()
     pair.pass_time(1)
     assert pair.empty()
-    assert pair.responder.event(E.RESPONSE_REPEATED)
+    assert pair.responder.told(E.RESPONSE_REPEATED)
     assert pair.sent[-1].octets == lost.octets
 
 
@@ -68,7 +68,7 @@ def test_a_peer_that_is_gone_does_not_hold_us_for_ever(pair: Pair) -> None:
     pair.flush(pair.initiator)
     pair.pass_time(600, keep=lambda datagram: False)
     assert not pair.initiator.endpoint.sas()
-    assert pair.initiator.event(E.RETRANSMISSION_GAVE_UP)
+    assert pair.initiator.told(E.RETRANSMISSION_GAVE_UP)
 
 
 @pytest.mark.parametrize("first", ["initiator", "responder"])

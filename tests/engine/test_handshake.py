@@ -132,7 +132,7 @@ def test_selectors_are_narrowed(codec: str) -> None:
 
 
 def test_the_engine_needs_no_world(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets, clocks, files and the system's entropy are out of reach, and a tunnel comes up all the same."""
+    """Sockets, clocks, files and the system's entropy are out of reach; a tunnel comes up all the same."""
     pair = Pair(codec)
 
     def forbidden(*_: object, **__: object) -> object:
