@@ -51,7 +51,8 @@ def _with_configuration(options: argparse.Namespace) -> int:
         config = load(Sources(options.config, dict(os.environ), _settings(options), _fallback(options)))
     except ConfigError as error:
         print(error, file=sys.stderr)
-        _tell_failure(str(error))
+        if not (options.check or options.print_config):
+            _tell_failure(str(error))
         return 2
     if options.print_config:
         print(_as_yaml(config), end="")

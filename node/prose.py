@@ -103,7 +103,7 @@ def render(stamp: str, node: str, name: E, fields: Mapping[str, object], palette
     """One line: time of day, node, and what happened."""
     shown = _Fields({key: _show(value) for key, value in fields.items()})
     template = _TEMPLATES.get(name)
-    text = template.format_map(shown) if template else _plain(name, shown)
+    text = template.format_map(shown).replace("[  ]", "[ ]") if template else _plain(name, shown)
     head = palette.dim(f"{stamp[11:23]} {node}")
     return f"{head} {palette.paint(name, text.rstrip())}"
 

@@ -10,10 +10,9 @@ from node.ike.endpoint import Endpoint
 from node.ike.settings import Limits, Retransmission, Settings
 from node.model.selectors import network
 from node.net import clock
-from node.net.steer import IKE_FIRST_OCTET
 from node.pki.identity import ExpectedIdentity
 from node.pki.verifier import CertificateVerifier
-from node.wire.asn1.codec import Asn1Codec
+from node.wire.asn1.codec import IKE_FIRST_OCTET, Asn1Codec
 
 
 def settings(config: Config, credentials: Credentials) -> Settings:

@@ -3,15 +3,13 @@ address.
 """
 
 import asyncio
-import concurrent.futures.thread
+import contextlib
+import threading
+from collections.abc import Callable
 
 from node.model.message import Path
 from node.net.resolve import addresses
 from node.net.udp import UdpSocket
-
-#: What the first use of a thread would import: later, as another user, the interpreter might not be allowed to
-#: read its own library.
-PRELOADED = (concurrent.futures.thread,)
 
 #: A name may not be known yet while a lab comes up: tries, and seconds between them.
 TRIES, PAUSE = 10, 0.5
@@ -22,16 +20,41 @@ async def find_path(udp: UdpSocket, host: str, port: int) -> Path:
 
     Raises OSError, naming host and cause, after the last try.
     """
-    loop = asyncio.get_running_loop()
     for left in range(TRIES - 1, -1, -1):
         try:
-            found = await loop.run_in_executor(None, addresses, host, port, udp.version)
+            found = await _in_thread(lambda: addresses(host, port, udp.version))
             return _first_usable(udp, found, port)
         except OSError:
             if not left:
                 raise
         await asyncio.sleep(PAUSE)
     raise OSError(f"{host} was never tried")
+
+
+async def _in_thread(work: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """Run `work` in a thread that nobody waits for: a resolver that hangs must not hold up a node that
+    stops.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[tuple[str, ...]] = loop.create_future()
+
+    def settle(found: tuple[str, ...], error: Exception | None) -> None:
+        if not future.done():
+            future.set_exception(error) if error else future.set_result(found)
+
+    def run() -> None:
+        found: tuple[str, ...] = ()
+        failure: Exception | None = None
+        try:
+            found = work()
+        except Exception as error:
+            failure = error
+        # A loop that is closed by now has nobody who wants to know.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, found, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
 
 
 def _first_usable(udp: UdpSocket, found: tuple[str, ...], port: int) -> Path:

@@ -41,6 +41,7 @@ class Demo:
     def __init__(self, settings: DemoSettings, log: EventLog, clock: Callable[[], float]) -> None:
         self._settings, self._log, self._clock = settings, log, clock
         self._inner: InnerSide | None = None
+        self._running = asyncio.Lock()
         self._acknowledged = asyncio.Event()
         self._all_replied = asyncio.Event()
         self._awaited: IPAddress | None = None
@@ -57,6 +58,10 @@ class Demo:
 
         True where everything was answered.
         """
+        async with self._running:
+            return await self._run(peer)
+
+    async def _run(self, peer: tuple[TrafficSelector, ...]) -> bool:
         inner, settings = self._inner, self._settings
         if inner is None:
             raise LocalMisuse("the demo has no inner side")

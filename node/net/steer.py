@@ -6,8 +6,8 @@ else is looked at, so that a classic BPF program can decide the same.
 
 from enum import StrEnum
 
-#: The first octet of every IKE message of the profile.
-IKE_FIRST_OCTET = 0x30
+from node.wire.asn1.codec import IKE_FIRST_OCTET
+
 #: Shorter datagrams are no IKE message and no ESP packet (RFC 3948 2.2, 2.3).
 LEAST_OCTETS = 4
 #: The NAT keepalive (RFC 3948 2.3).

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -226,6 +228,22 @@ def test_the_client_without_a_node(
     assert "is the node running?" in capsys.readouterr().err
     monkeypatch.setenv("NODE_CONTROL__SOCKET", str(tmp_path / "s"))
     assert client.main(["status"]) == 4
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs uid 0 and setpriv")
+def test_root_with_the_capabilities_of_a_container_reaches_the_socket_of_another_user() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "s"
+        with _answering(path, b'{"ok": true, "healthy": true}\n'):
+            os.chmod(directory, 0o1777)
+            os.chown(path, 10001, 10001)
+            path.chmod(0o600)
+            bounding = "--bounding-set=-all,+setuid,+setgid,+net_admin"
+            command = ["setpriv", bounding, "--no-new-privs", sys.executable, "-m", "node", "ctl", "health"]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "NODE_CONTROL__SOCKET": str(path)}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "healthy: yes\n", "")
 
 
 def test_the_client_imports_nothing_heavy() -> None:

@@ -70,7 +70,8 @@ def test_root_becomes_another_user_for_good() -> None:
 @pytest.mark.root
 def test_root_that_stays_root_has_no_capabilities_left() -> None:
     out = _run(
-        "import socket; from node.net import privileges as p; p.drop(None); print(p.effective_capabilities())\n"
+        "import socket; from node.net import privileges as p\n"
+        "p.drop(None); print(p.effective_capabilities())\n"
         "try: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); print('raw socket')\n"
         "except PermissionError: print('refused')"
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.net.steer import IKE_FIRST_OCTET, Steer, steer
+from node.net.steer import Steer, steer
 
 TABLE = [
     (b"\xff", Steer.KEEPALIVE, "NAT keepalive"),
@@ -28,6 +28,6 @@ def test_table(datagram: bytes, where: Steer, why: str) -> None:
 def test_every_datagram_goes_to_one_place_by_length_and_first_octet(datagram: bytes) -> None:
     expected = {True: Steer.IKE, False: Steer.ESP}
     if len(datagram) >= 4:
-        assert steer(datagram) is expected[datagram[0] == IKE_FIRST_OCTET]
+        assert steer(datagram) is expected[datagram[0] == 0x30]
     else:
         assert steer(datagram) in (Steer.KEEPALIVE, Steer.TRUNCATED)

@@ -158,6 +158,7 @@ def test_hello_and_pings_through_two_kernels(
         r.get("type", "unicast") for r in json.loads(routes) if r["dst"] == "10.2.0.0/24"
     }
     assert initiator.stop(signal.SIGTERM) == 0
+    assert "packet_dropped" not in initiator.names() + responder.names()
     responder.wait_for("ike_sa_deleted")
     assert responder.stop(signal.SIGTERM) == 0
     left_over = subprocess.run(
