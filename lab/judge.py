@@ -170,7 +170,8 @@ def _at_once(action: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
 
 
 def sa_view(status: Mapping[str, Any]) -> SaView:
-    """Numbers of SAs in what `ctl status` says."""
-    sas = status.get("ike_sas", [])
-    up = [sa for sa in sas if sa.get("phase") == "ESTABLISHED"]
-    return SaView(len(up), sum(len(sa.get("children", [])) for sa in up), len(sas) - len(up))
+    """Numbers of SAs in what `ctl status` says. A Child SA that only one of engine and data path knows counts as well."""
+    sas = status["ike_sas"]
+    up = [sa for sa in sas if sa["phase"] == "ESTABLISHED"]
+    children = max(sum(len(sa["children"]) for sa in sas), len(status["child_sas"]))
+    return SaView(len(up), children, len(sas) - len(up))

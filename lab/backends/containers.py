@@ -67,7 +67,8 @@ def ca(plan: Plan, marks: Marks) -> Container:
         node=CA_NODE,
         role=Role.CA,
         command=("python", "-m", "ca"),
-        environment=plan.ca.environment() | places,
+        # Compose users read the CA's report, the lab parses it.
+        environment=plan.ca.environment() | places | {"CA_OUTPUT": "json"},
         mounts=(Mount(CERTIFICATES, "/pki/certs", False), Mount(CA_KEY, "/pki/ca-key", False), *keys),
         tmpfs={"/tmp": "mode=1777,size=16m"},
         pids=32,
@@ -96,7 +97,8 @@ def node(plan: NodePlan, marks: Marks) -> Container:
         command=("python", "-m", "node"),
         environment=environment(plan.configuration(place)),
         mounts=(Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)),
-        tmpfs={"/run": "mode=1777,size=4m", "/tmp": "mode=1777,size=16m"},
+        # runc before 1.2 gives a tmpfs the mode of the image's directory, whatever mode= says: the owner must do.
+        tmpfs={"/run": "uid=10001,gid=10001,mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
         pids=64,
         capabilities=("NET_ADMIN", "SETUID", "SETGID"),
         devices=(TUN_DEVICE,),

@@ -40,7 +40,9 @@ _FOREIGN = ("NODE_", "CA_", "IPSECLAB_", "PYTHONPATH")
 def clean_environment() -> dict[str, str]:
     """Our environment without what configures nodes, with the project on the import path."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
-    return kept | {"PYTHONPATH": str(project_directory()), "PYTHONUNBUFFERED": "1"}
+    # `python` at a node must be the one that has what the node needs.
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+    return kept | {"PATH": path, "PYTHONPATH": str(project_directory()), "PYTHONUNBUFFERED": "1"}
 
 
 class ProcessLab:

@@ -58,9 +58,8 @@ def ask_all(lab: Lab, info: LabInfo) -> dict[str, Status | None]:
 
 
 def _row(info: LabInfo, node: Any, found: Status | None) -> tuple[str, ...]:
-    sas = found.get("ike_sas", []) if found else []
-    up = [sa for sa in sas if sa.get("phase") == "ESTABLISHED"]
-    children = [child for sa in up for child in sa.get("children", [])]
+    sas = found["ike_sas"] if found else []
+    children = found["child_sas"] if found else []
     state = f"exited ({node.exit_code})" if node.exit_code is not None else facts.state(node)
     uptime = span(facts.age(info)) if node.running else "-"
     return (
@@ -73,20 +72,20 @@ def _row(info: LabInfo, node: Any, found: Status | None) -> tuple[str, ...]:
         (f"{len(children)} x " if len(children) > 1 else "") + ("INSTALLED" if children else "none")
         if found
         else "-",
-        f"{_sum(children, 'packets_in')}/{_sum(children, 'packets_out')}" if children else "-",
+        f"{_sum(children, 'inbound_packets')}/{_sum(children, 'outbound_packets')}" if children else "-",
         str(_sum(children, "replayed")) if children else "-",
         uptime,
     )
 
 
 def _phases(sas: Sequence[Status]) -> str:
-    phases = [str(sa.get("phase")) for sa in sas]
+    phases = [str(sa["phase"]) for sa in sas]
     counts = [f"{phases.count(p)} x {p}" if phases.count(p) > 1 else p for p in dict.fromkeys(phases)]
     return ", ".join(counts) or "none"
 
 
 def _sum(children: Sequence[Status], name: str) -> int:
-    return sum(int(child.get(name) or 0) for child in children)
+    return sum(int(child[name]) for child in children)
 
 
 def logs(context: Context, options: argparse.Namespace) -> int:
