@@ -9,7 +9,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from node.model.payloads import SecurityAssociation
 from node.model.proposal import Attribute, Proposal, Transform
-from node.model.registry import IntegId, ProtocolId, TransformType
+from node.model.registry import ProtocolId, TransformType
 from node.wire.asn1 import oids, schema
 from node.wire.asn1.limits import FIFTEEN_BITS, OCTET, TWO_OCTETS
 from node.wire.asn1.misfit import Misfit, within
@@ -59,13 +59,13 @@ def normalise(received: schema.SAPayload, written: schema.SAPayload) -> None:
 
     The registered identifier of AES-256-CBC, and a founding proposal that counts the PRF as well.
     """
-    if received.encryption_alg == oids.AES_256_CBC_ALIAS and written.encryption_alg == oids.AES_256_CBC:
+    if written.encryption_alg == oids.AES_256_CBC and received.encryption_alg == oids.AES_256_CBC_ALIAS:
         written.encryption_alg = received.encryption_alg
-    counted = _expand(
-        ProtocolId(written.protocol_id), written.encryption_alg, written.integrity_alg, written.dh_group
-    )
-    if written.transforms is None and received.num_transforms == len(counted):
-        written.num_transforms = received.num_transforms
+    if written.transforms is None and received.num_transforms != written.num_transforms:
+        protocol = ProtocolId(written.protocol_id)
+        counted = _expand(protocol, written.encryption_alg, written.integrity_alg, written.dh_group)
+        if received.num_transforms == len(counted):
+            written.num_transforms = received.num_transforms
 
 
 def _founding(proposal: Proposal, kind: TransformType) -> ObjectIdentifier:
@@ -88,15 +88,14 @@ def _expand(
     ke: ObjectIdentifier,
 ) -> tuple[Transform, ...]:
     """What the founding fields say where there is no list of transforms."""
-    if encr == oids.AES_256_CBC_ALIAS:
-        encr = oids.AES_256_CBC
-    cipher = oids.algorithm(TransformType.ENCR, encr, "sa/encryptionAlg")
+    label = oids.AES_256_CBC if encr == oids.AES_256_CBC_ALIAS else encr
+    cipher = oids.algorithm(TransformType.ENCR, label, "sa/encryptionAlg")
     hashed = oids.algorithm(TransformType.INTEG, integ, "sa/integrityAlg")
     group = oids.algorithm(TransformType.KE, ke, "sa/dhGroup")
     found = [t for t in (cipher, hashed, group) if t.id]
-    prf = oids.PRF_OF.get(IntegId(hashed.id)) if protocol == ProtocolId.IKE else None
+    prf = oids.PRF_OF.get(integ) if protocol == ProtocolId.IKE else None
     if prf is not None:
-        found.insert(found.index(hashed), Transform(TransformType.PRF, prf))
+        found.insert(found.index(hashed), prf)
     return tuple(found)
 
 

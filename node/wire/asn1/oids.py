@@ -10,7 +10,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from node.model.proposal import Transform
 from node.model.registry import EncrId, IntegId, KeId, PrfId, TransformType
-from node.wire.asn1.limits import OCTET, TWO_OCTETS
+from node.wire.asn1.limits import TWO_OCTETS
 from node.wire.asn1.misfit import Misfit
 
 #: The module's own arc, made from a random UUID (ITU-T X.667), which needs no registration.
@@ -58,14 +58,10 @@ _TABLE: dict[tuple[TransformType, int, int | None], ObjectIdentifier] = {
     (_K, 36, None): ObjectIdentifier(f"{_ML_KEM}.2"),  # ML-KEM-768
     (_K, 37, None): ObjectIdentifier(f"{_ML_KEM}.3"),  # ML-KEM-1024
 }
-_ALGORITHMS = {(kind, oid): (number, length) for (kind, number, length), oid in _TABLE.items()}
+_ALGORITHMS = {(kind, oid): Transform(kind, number, length) for (kind, number, length), oid in _TABLE.items()}
 
-#: The PRF that comes with an integrity transform where one identifier names both.
-PRF_OF = {
-    IntegId.AUTH_HMAC_SHA2_256_128: PrfId.PRF_HMAC_SHA2_256,
-    IntegId.AUTH_HMAC_SHA2_384_192: PrfId.PRF_HMAC_SHA2_384,
-    IntegId.AUTH_HMAC_SHA2_512_256: PrfId.PRF_HMAC_SHA2_512,
-}
+#: The PRF that an identifier names beside the integrity transform.
+PRF_OF = {oid: transform for (kind, oid), transform in _ALGORITHMS.items() if kind == TransformType.PRF}
 
 
 def private(kind: TransformType, number: int) -> ObjectIdentifier:
@@ -73,6 +69,7 @@ def private(kind: TransformType, number: int) -> ObjectIdentifier:
     return ObjectIdentifier(f"{PRIVATE_ARC}.{int(kind)}.{int(number)}")
 
 
+#: What a founding field holds where the proposal has no transform of its type.
 NO_ALGORITHM = {kind: private(kind, 0) for kind in (_E, _I, _K)}
 
 
@@ -87,13 +84,13 @@ def identifier(kind: TransformType, number: int, key_length: int | None) -> tupl
 def algorithm(kind: TransformType, oid: ObjectIdentifier, path: str) -> Transform:
     """The algorithm of transform type `kind` that `oid` names. Raises Misfit where the table has none."""
     found = _ALGORITHMS.get((kind, oid))
-    return Transform(kind, *found) if found else Transform(kind, _private_number(kind, oid, path))
+    return found if found is not None else Transform(kind, _private_number(kind, oid, path))
 
 
 def _private_number(kind: TransformType, oid: ObjectIdentifier, path: str) -> int:
     prefix, _, number = oid.dotted_string.rpartition(".")
     if prefix != f"{PRIVATE_ARC}.{int(kind)}":
         raise Misfit(path, f"an identifier that names no transform of type {int(kind)}")
-    if len(number) > len(str(TWO_OCTETS)) or int(number) > TWO_OCTETS or kind > OCTET:
+    if len(number) > len(str(TWO_OCTETS)) or int(number) > TWO_OCTETS:
         raise Misfit(path, f"a transform ID above {TWO_OCTETS}")
     return int(number)
