@@ -9,7 +9,7 @@ Rules:
 
 import asyncio
 from collections.abc import Coroutine
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from node.config import Role
@@ -35,6 +35,7 @@ from node.ike.outputs import (
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
+from node.model.selectors import network
 from node.net import clock
 from node.net.steer import Steer, steer
 from node.ports import Entropy
@@ -132,6 +133,7 @@ class Node:
         peer = self.config.peer
         try:
             path = await find_path(self.udp, peer.address, peer.port)
+            self._refuse_loop(path)
         except OSError as error:
             fields = {"peer": f"{peer.address}:{peer.port}", "role": "initiator"}
             self.log.emit(EventName.IKE_SA_FAILED, **fields, reason=f"peer.address: {error}")
@@ -140,6 +142,15 @@ class Node:
         if not self._stopping:
             self.endpoint.initiate(path, clock.monotonic())
             self._pump()
+
+    def _refuse_loop(self, path: Path) -> None:
+        """Raises OSError where the routes into the tunnel would catch the tunnel's own packets."""
+        outer = ip_address(path.peer_host)
+        if self._inner.kind == "user-space":
+            return
+        for text in self.config.child.remote_ts:
+            if network(text).covers(outer):
+                raise OSError(f"{outer} lies in child.remote_ts ({text}): the tunnel would carry itself")
 
     async def _show(self, child: ChildSa) -> None:
         self._outcome(await self._demo.run(child.peer))

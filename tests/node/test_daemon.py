@@ -72,6 +72,44 @@ def test_the_founding_call_flow_with_once(spawn: Spawn) -> None:
     assert "datagram_dropped" not in initiator.names() + responder.names()
 
 
+def test_ipv6_outside_and_inside(spawn: Spawn) -> None:
+    inner = {"i": "[fd00:1::/64]", "r": "[fd00:2::/64]"}
+    outer = {"NODE_LISTEN__ADDRESS": "::1", "NODE_PEER__ADDRESS": "::1"}
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").read_text().strip():
+        pytest.skip("no IPv6 on this host")
+    responder = spawn(
+        *RESPONDER, **outer, NODE_CHILD__LOCAL_TS=inner["r"], NODE_CHILD__REMOTE_TS=inner["i"],
+        NODE_TUN__ADDRESS="fd00:2::1/64",
+    )  # fmt: skip
+    port = str(responder.wait_for("udp_bound")["port"])
+    initiator = spawn(
+        "--mode=ipsec-initiator", "--once", **outer, NODE_CHILD__LOCAL_TS=inner["i"],
+        NODE_CHILD__REMOTE_TS=inner["r"], NODE_TUN__ADDRESS="fd00:1::1/64", NODE_PEER__PORT=port,
+    )  # fmt: skip
+    assert initiator.wait() == 0, initiator.errors
+    assert responder.wait_for("esp_payload_decrypted")["source"] == "fd00:1::1"
+
+
+def test_a_bug_is_loud_and_ends_the_node(credentials: Path) -> None:
+    code = (
+        "import sys; from node.ike.endpoint import Endpoint; from node.cli import main\n"
+        "def broken(*_): raise ZeroDivisionError('planted')\n"
+        "Endpoint.handle_datagram = broken\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    node = Process([sys.executable, "-c", code, *RESPONDER], credentials, {})
+    try:
+        port = node.wait_for("udp_bound")["port"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"\x30\x00\x00\x00", ("127.0.0.1", port))
+        assert node.wait() == 70
+        failed = node.wait_for("node_failed", code=70)
+        assert failed["detail"] == "bug: ZeroDivisionError: planted"
+        assert "Traceback" in node.errors
+    finally:
+        node.close()
+
+
 def test_sigterm_deletes_the_sa_at_both_ends(spawn: Spawn, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     initiator, responder = _pair(spawn, NODE_CONTROL__SOCKET=path)

@@ -178,3 +178,14 @@ def test_without_a_device_auto_falls_back_and_true_fails(spawn: Spawn, credentia
     failing = spawn(prefix=prefix, NODE_ROLE="responder", NODE_TUN__ENABLED="true")
     assert failing.wait() == 4
     assert failing.events[-1]["detail"].startswith("tun.name: ipsec0: ")
+
+
+def test_a_peer_inside_its_own_tunnel_is_refused(spawn: Spawn, credentials: Path) -> None:
+    arguments = {"NODE_ROLE": "initiator", "NODE_TUN__ENABLED": "true", "NODE_LISTEN__ADDRESS": "0.0.0.0"}
+    node = spawn("--once", prefix=("unshare", "-n"), NODE_PEER__ADDRESS="10.2.0.9", **arguments)
+    assert node.wait() == 1
+    reason = node.wait_for("ike_sa_failed")["reason"]
+    assert (
+        reason
+        == "peer.address: 10.2.0.9 lies in child.remote_ts (10.2.0.0/24): the tunnel would carry itself"
+    )
