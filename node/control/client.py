@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.ike_spi:
         request["ike_spi"] = options.ike_spi
     try:
+        _become_owner(path)
         answer = ask(path, request)
     except (OSError, ValueError) as error:
         print(f"ctl: {path}: {error}; is the node running?", file=sys.stderr)
@@ -42,10 +43,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def ask(path: str, request: Mapping[str, str], patience: float = PATIENCE) -> dict[str, Any]:
     """Send one request and wait for its answer. Raises OSError, or ValueError for an answer that is none."""
-    _become_owner(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patience)
-        _connect(connection, path)
+        connection.connect(path)
         connection.sendall(json.dumps(request).encode() + b"\n")
         octets = b""
         while not octets.endswith(b"\n"):
@@ -71,19 +71,6 @@ def _become_owner(path: str) -> None:
             os.setgroups([])
             os.setresgid(found.st_gid, found.st_gid, found.st_gid)
             os.setresuid(found.st_uid, found.st_uid, found.st_uid)
-
-
-def _connect(connection: socket.socket, path: str) -> None:
-    try:
-        connection.connect(path)
-    except PermissionError:
-        if os.geteuid() != 0:
-            raise
-        # Root of a container has no DAC_OVERRIDE, so the socket's mode binds it too; becoming its owner does.
-        owner = os.stat(path)
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
-        connection.connect(path)
 
 
 def as_text(answer: Mapping[str, Any]) -> str:
