@@ -139,7 +139,9 @@ class Node:
         self.settings = settings_of(options, credentials(options.name).certificate, codec_name)
         self.codec = CODECS[codec_name]()
         self.verifier = CertificateVerifier(
-            shown.anchors, ExpectedIdentity.of(options.expects), lambda: options.clock.astimezone(UTC)
+            shown.anchors,
+            ExpectedIdentity.of(*options.expects.split()),
+            lambda: options.clock.astimezone(UTC),
         )
         self.endpoint = Endpoint(
             self.settings,
