@@ -11,8 +11,9 @@ Rules:
    same.
 2. IVs come from here only: unpredictable for CBC (RFC 3602 3), a counter that never repeats for AEAD
    transforms. Hence one sealer for each key: a second one would count from 0 again.
-3. A sealer keeps cipher contexts between packets and serves one thread.
-4. A further transform is a line in `_CIPHERS` (and `_AEAD`) or in `_INTEG`.
+3. HMAC sees aad and blob as one string: pass an aad that tells its own length, or always the same one.
+4. A sealer keeps cipher contexts between packets and serves one thread.
+5. A further transform is a line in `_CIPHERS` (and `_AEAD`) or in `_INTEG`.
 """
 
 import hmac as stdlib_hmac
