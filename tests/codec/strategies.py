@@ -65,7 +65,7 @@ known = st.sampled_from(
 )
 proposals = st.builds(
     Proposal,
-    octet,
+    st.integers(1, 255),
     st.one_of(st.just(1), octet).map(ProtocolId),
     spi,
     (st.lists(known, max_size=5) | st.lists(transforms, max_size=6)).map(tuple),

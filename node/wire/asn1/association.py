@@ -7,12 +7,16 @@ Otherwise `transforms` holds every transform of the first proposal in order, and
 
 from cryptography.x509 import ObjectIdentifier
 
+from node.model.message import SPI_SIZE
+from node.model.message import SPI_SIZE
 from node.model.payloads import SecurityAssociation
 from node.model.proposal import Attribute, Proposal, Transform
 from node.model.registry import ProtocolId, TransformType
 from node.wire.asn1 import oids, schema
 from node.wire.asn1.limits import FIFTEEN_BITS, OCTET, TWO_OCTETS
 from node.wire.asn1.misfit import Misfit, within
+
+_ALIASED = (oids.AES_256_CBC_ALIAS, oids.AES_256_CBC)
 
 #: Octets of an attribute value in the short (TV) format (RFC 7296 3.3.5).
 SHORT_VALUE = 2
@@ -28,7 +32,7 @@ def write(payload: SecurityAssociation) -> schema.SAPayload:
     )
     founding = _expand(first.protocol, encr, integ, ke) == first.transforms
     return schema.SAPayload(
-        proposal_num=within(first.number, OCTET, "sa/proposalNum"),
+        proposal_num=within(first.number, OCTET, "sa/proposalNum", 1),
         protocol_id=within(first.protocol, OCTET, "sa/protocolID"),
         spi_size=within(len(first.spi), OCTET, "sa/spiSize"),
         num_transforms=within(_named(encr, integ, ke) if founding else len(first.transforms), OCTET, "sa"),
@@ -46,7 +50,7 @@ def read(element: schema.SAPayload) -> SecurityAssociation:
     protocol = ProtocolId(within(element.protocol_id, OCTET, "sa/protocolID"))
     founding = _expand(protocol, element.encryption_alg, element.integrity_alg, element.dh_group)
     first = Proposal(
-        within(element.proposal_num, OCTET, "sa/proposalNum"),
+        within(element.proposal_num, OCTET, "sa/proposalNum", 1),
         protocol,
         element.spi or b"",
         founding if element.transforms is None else tuple(map(_read_transform, element.transforms)),
@@ -57,15 +61,25 @@ def read(element: schema.SAPayload) -> SecurityAssociation:
 def normalise(received: schema.SAPayload, written: schema.SAPayload) -> None:
     """Give `written`, which was read from `received`, the spellings that are accepted but never written.
 
-    The registered identifier of AES-256-CBC, and a founding proposal that counts the PRF as well.
+    The founding document leaves them open: the registered identifier of AES-256-CBC, a count that has the PRF
+    too, and the size of the SPIs in the header where the proposal has none.
     """
     if written.encryption_alg == oids.AES_256_CBC and received.encryption_alg == oids.AES_256_CBC_ALIAS:
         written.encryption_alg = received.encryption_alg
-    if written.transforms is None and received.num_transforms != written.num_transforms:
-        protocol = ProtocolId(written.protocol_id)
-        counted = _expand(protocol, written.encryption_alg, written.integrity_alg, written.dh_group)
-        if received.num_transforms == len(counted):
-            written.num_transforms = received.num_transforms
+    protocol = ProtocolId(written.protocol_id)
+    if written.transforms is not None or protocol != ProtocolId.IKE:
+        return
+    counted = _expand(protocol, written.encryption_alg, written.integrity_alg, written.dh_group)
+    if received.num_transforms == len(counted):
+        written.num_transforms = received.num_transforms
+    if written.spi is None and received.spi_size == SPI_SIZE:
+        written.spi_size = received.spi_size
+
+
+def _number(value: int) -> int:
+    if not 1 <= value <= OCTET:
+        raise Misfit("sa/proposalNum", f"not between 1 and {OCTET} (RFC 7296 3.3.1)")
+    return value
 
 
 def _founding(proposal: Proposal, kind: TransformType) -> ObjectIdentifier:
@@ -88,8 +102,7 @@ def _expand(
     ke: ObjectIdentifier,
 ) -> tuple[Transform, ...]:
     """What the founding fields say where there is no list of transforms."""
-    label = oids.AES_256_CBC if encr == oids.AES_256_CBC_ALIAS else encr
-    cipher = oids.algorithm(TransformType.ENCR, label, "sa/encryptionAlg")
+    cipher = oids.algorithm(TransformType.ENCR, encr, "sa/encryptionAlg")
     hashed = oids.algorithm(TransformType.INTEG, integ, "sa/integrityAlg")
     group = oids.algorithm(TransformType.KE, ke, "sa/dhGroup")
     found = [t for t in (cipher, hashed, group) if t.id]
@@ -103,7 +116,7 @@ def _write_proposal(proposal: Proposal) -> schema.Proposal:
     if max(len(proposal.spi), len(proposal.transforms)) > OCTET:
         raise Misfit("sa/proposals", f"more than {OCTET} octets of SPI, or transforms")
     return schema.Proposal(
-        proposal_num=within(proposal.number, OCTET, "sa/proposals/proposalNum"),
+        proposal_num=within(proposal.number, OCTET, "sa/proposals/proposalNum", 1),
         protocol_id=within(proposal.protocol, OCTET, "sa/proposals/protocolID"),
         spi=proposal.spi,
         transforms=[_write_transform(t) for t in proposal.transforms],
@@ -112,7 +125,7 @@ def _write_proposal(proposal: Proposal) -> schema.Proposal:
 
 def _read_proposal(element: schema.Proposal) -> Proposal:
     return Proposal(
-        within(element.proposal_num, OCTET, "sa/proposals/proposalNum"),
+        within(element.proposal_num, OCTET, "sa/proposals/proposalNum", 1),
         ProtocolId(within(element.protocol_id, OCTET, "sa/proposals/protocolID")),
         element.spi,
         tuple(map(_read_transform, element.transforms)),

@@ -29,6 +29,9 @@ IKE_FIRST_OCTET = der.SEQUENCE
 #: Identifier octet of the field `encrypted`.
 _ENCRYPTED_FIELD = 0xA5
 
+#: The payloads of the founding IKE_SA_INIT.
+FOUNDING_TYPES = (PayloadType.SA, PayloadType.KE, PayloadType.NONCE)
+
 #: Octets of the Pad Length field (RFC 7296 3.14).
 PAD_LENGTH_SIZE = 1
 
@@ -53,7 +56,9 @@ class Asn1Codec:
         start, end = _frame(octets)
         der.scan(octets, end, len(octets))
         payloads, bodies = arrange.read(octets[end:])
-        if octets[start:end] != _write_header(envelope.header, _first(payloads)):
+        # A founding message may leave nextPayload at 0: nothing is read from it, and the octets are signed.
+        written = (_write_header(envelope.header, first) for first in (_first(payloads), PayloadType.NONE))
+        if octets[start:end] not in written:
             raise DecodeError(DropReason.MALFORMED, "header/nextPayload", "not the type of the first payload")
         return Message(envelope.header, payloads, bodies, octets)
 
@@ -157,6 +162,15 @@ def _write_header(header: Header, next_payload: int) -> bytes:
             length=0,
         )
     )
+
+
+def _next_payloads(payloads: Sequence[Payload]) -> set[int]:
+    """The values of nextPayload that are accepted before `payloads`.
+
+    What a founding sender puts there is not written down: a message of its shape may leave it 0.
+    """
+    founding = tuple(payload.type for payload in payloads) == FOUNDING_TYPES
+    return {_first(payloads), PayloadType.NONE} if founding else {_first(payloads)}
 
 
 def _first(payloads: Sequence[Payload]) -> int:

@@ -14,8 +14,8 @@ class Misfit(ValueError):
         super().__init__(f"{path}: {detail}")
 
 
-def within(value: int, highest: int, path: str) -> int:
-    """`value`, if it lies between 0 and `highest`. Raises Misfit."""
-    if not 0 <= value <= highest:
-        raise Misfit(path, f"not between 0 and {highest}")
+def within(value: int, highest: int, path: str, lowest: int = 0) -> int:
+    """`value`, if it lies between `lowest` and `highest`. Raises Misfit."""
+    if not lowest <= value <= highest:
+        raise Misfit(path, f"not between {lowest} and {highest}")
     return value

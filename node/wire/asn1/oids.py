@@ -21,7 +21,7 @@ PRIVATE_ARC = "2.25.72626359925804047388312100943545564747"
 AES_256_CBC = ObjectIdentifier("1.2.840.113549.3.7")
 HMAC_SHA2_256 = ObjectIdentifier("1.2.840.113549.2.9")
 MODP_2048 = ObjectIdentifier("1.3.6.1.5.5.8.1.2")
-#: The registered identifier of AES-256-CBC: read in the founding field of the SA, never written.
+#: The registered identifier of AES-256-CBC: read, never written.
 AES_256_CBC_ALIAS = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
 
 _AES = "2.16.840.1.101.3.4.1"
@@ -83,7 +83,7 @@ def identifier(kind: TransformType, number: int, key_length: int | None) -> tupl
 
 def algorithm(kind: TransformType, oid: ObjectIdentifier, path: str) -> Transform:
     """The algorithm of transform type `kind` that `oid` names. Raises Misfit where the table has none."""
-    found = _ALGORITHMS.get((kind, oid))
+    found = _ALGORITHMS.get((kind, AES_256_CBC if oid == AES_256_CBC_ALIAS else oid))
     return found if found is not None else Transform(kind, _private_number(kind, oid, path))
 
 
