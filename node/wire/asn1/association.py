@@ -8,7 +8,6 @@ Otherwise `transforms` holds every transform of the first proposal in order, and
 from cryptography.x509 import ObjectIdentifier
 
 from node.model.message import SPI_SIZE
-from node.model.message import SPI_SIZE
 from node.model.payloads import SecurityAssociation
 from node.model.proposal import Attribute, Proposal, Transform
 from node.model.registry import ProtocolId, TransformType
@@ -64,8 +63,11 @@ def normalise(received: schema.SAPayload, written: schema.SAPayload) -> None:
     The founding document leaves them open: the registered identifier of AES-256-CBC, a count that has the PRF
     too, and the size of the SPIs in the header where the proposal has none.
     """
-    if written.encryption_alg == oids.AES_256_CBC and received.encryption_alg == oids.AES_256_CBC_ALIAS:
+    if (received.encryption_alg, written.encryption_alg) == _ALIASED:
         written.encryption_alg = received.encryption_alg
+    for one, other in zip(_transforms(received), _transforms(written), strict=True):
+        if (one.algorithm, other.algorithm) == _ALIASED:
+            other.algorithm = one.algorithm
     protocol = ProtocolId(written.protocol_id)
     if written.transforms is not None or protocol != ProtocolId.IKE:
         return
@@ -76,10 +78,9 @@ def normalise(received: schema.SAPayload, written: schema.SAPayload) -> None:
         written.spi_size = received.spi_size
 
 
-def _number(value: int) -> int:
-    if not 1 <= value <= OCTET:
-        raise Misfit("sa/proposalNum", f"not between 1 and {OCTET} (RFC 7296 3.3.1)")
-    return value
+def _transforms(element: schema.SAPayload) -> list[schema.Transform]:
+    others = [t for proposal in element.proposals or () for t in proposal.transforms]
+    return [*(element.transforms or ()), *others]
 
 
 def _founding(proposal: Proposal, kind: TransformType) -> ObjectIdentifier:
