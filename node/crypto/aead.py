@@ -23,7 +23,7 @@ from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -184,16 +184,18 @@ class CbcSealer:
 
     One cipher context serves all packets. Encrypting 16 random octets in front of the plaintext makes the
     first output block an unpredictable IV and the rest what CBC under that IV gives; decrypting IV |
-    ciphertext and dropping the first block is the inverse, whatever went before.
+    ciphertext and dropping the first block is the inverse, whatever went before. Each direction is made when
+    it is first used, which is one of the two as a rule: an SA holds half as many contexts.
     """
 
-    __slots__ = ("_decryptor", "_encryptor", "_entropy", "_mac", "icv_size")
+    __slots__ = ("_cipher", "_decryptor", "_encryptor", "_entropy", "_mac", "icv_size")
 
     block, iv_size = AES_BLOCK, AES_BLOCK
 
     def __init__(self, key: bytes, mac: _Mac, entropy: Entropy) -> None:
-        cipher = Cipher(AES(key), CBC(entropy(AES_BLOCK)))
-        self._encryptor, self._decryptor = cipher.encryptor(), cipher.decryptor()
+        self._cipher = Cipher(AES(key), CBC(entropy(AES_BLOCK)))
+        self._encryptor: CipherContext | None = None
+        self._decryptor: CipherContext | None = None
         self._mac, self._entropy = mac, entropy
         self.icv_size = mac.size
 
@@ -205,14 +207,21 @@ class CbcSealer:
         """Raises LocalMisuse where the plaintext is not a multiple of the block."""
         if len(plain) % AES_BLOCK:
             raise LocalMisuse(f"{len(plain)} octets of plaintext are not a multiple of {AES_BLOCK}")
-        covered = self._encryptor.update(self._entropy(AES_BLOCK) + plain)
+        encryptor = self._encryptor
+        if encryptor is None:
+            encryptor = self._encryptor = self._cipher.encryptor()
+        covered = encryptor.update(self._entropy(AES_BLOCK) + plain)
         return covered + self._mac(aad, covered)
 
     def open(self, aad: bytes, blob: bytes, /) -> bytes:
         """Raises IntegrityError."""
         if len(blob) < AES_BLOCK + self.icv_size or (len(blob) - self.icv_size) % AES_BLOCK:
             raise IntegrityError
-        return self._decryptor.update(self._mac.check(aad, blob))[AES_BLOCK:]
+        covered = self._mac.check(aad, blob)
+        decryptor = self._decryptor
+        if decryptor is None:
+            decryptor = self._decryptor = self._cipher.decryptor()
+        return decryptor.update(covered)[AES_BLOCK:]
 
 
 class NullSealer:

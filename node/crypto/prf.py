@@ -31,7 +31,8 @@ def prf_plus(prf_id: PrfId, key: bytes, seed: bytes, length: int) -> bytes:
 
     Raises LocalMisuse beyond 255 blocks.
     """
-    return expand(lambda data: prf(prf_id, key, data), seed, length, output_size(prf_id))
+    name, size = _hash(prf_id)
+    return expand(lambda data: hmac.digest(key, data, name), seed, length, size)
 
 
 def expand(function: Callable[[bytes], bytes], seed: bytes, length: int, size: int) -> bytes:
