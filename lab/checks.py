@@ -27,13 +27,14 @@ class SaView:
 
 @dataclass(slots=True)
 class Record:
-    """Everything that one node has told so far."""
+    """Everything that one node has told so far. `silence` is why it did not tell its SAs."""
 
     node: str
     events: list[NodeEvent] = field(default_factory=list)
     prose: list[str] = field(default_factory=list)
     exit_code: int | None = None
     sas: SaView | None = None
+    silence: str = ""
 
     def add(self, told: Told) -> None:
         """Note something that the node told."""
@@ -194,7 +195,7 @@ def _check_sas(wanted: SaCount, record: Record) -> Check:
     # A process that is gone has no SAs; that it may be gone is another check.
     found = SaView(0, 0, 0) if record.exit_code is not None else record.sas
     if found is None:
-        return Check(record.node, text, False, "the node did not tell its status")
+        return Check(record.node, text, False, record.silence or "the node was not asked")
     same = found == SaView(wanted.ike, wanted.child, wanted.half_open)
     return Check(record.node, text, same, "" if same else f"found {_sas_words(found)}")
 

@@ -141,15 +141,17 @@ class Judge:
             if expect.sas and self.records[name].exit_code is None
         ]
         for name, status in zip(asked, _at_once(self._status, asked), strict=True):
-            self.statuses[name] = status
-            self.records[name].sas = None if status is None else sa_view(status)
+            silent = isinstance(status, CheckFailed)
+            self.statuses[name] = None if silent else status
+            self.records[name].sas = None if silent else sa_view(status)
+            self.records[name].silence = str(status) if silent else ""
 
     def _status(self, node: str) -> Any:
         try:
             return self._lab.control(node, ["status"], CONTROL_TIMEOUT)
-        except CheckFailed:
-            # The node may be on its way out; the check then says that it did not tell.
-            return None
+        except CheckFailed as error:
+            # The node may be on its way out; the check then says why it did not tell.
+            return error
 
     def _checks(self) -> tuple[Check, ...]:
         return tuple(

@@ -159,12 +159,17 @@ def _default_interrupt() -> None:
 
 
 def parse_control(node: str, command: Sequence[str], code: int, out: str, err: str) -> Any:
-    """The JSON that `ctl` wrote. Raises CheckFailed with its last line where it failed."""
+    """The JSON that `ctl` wrote. Raises CheckFailed with its last line where it failed.
+
+    The exit code is no judge: it is 1 as well for a node that answers that it has no tunnel.
+    """
     try:
-        if code == 0:
-            return json.loads(out)
-    except ValueError:
-        err = f"{out[:200]!r} is not JSON"
+        answer = json.loads(out)
+        if answer.get("ok") is True:
+            return answer
+        err = str(answer.get("error", "it says no"))
+    except (ValueError, AttributeError):
+        err = err.strip() or f"{out[:200]!r} is not JSON"
     lines = [line for line in err.splitlines() if line.strip()] or [f"exit code {code}"]
     raise CheckFailed(f"{node}: ctl {' '.join(command)}: {lines[-1]}")
 
