@@ -208,6 +208,19 @@ def test_a_refused_blob_disturbs_nothing(protection: Protection) -> None:
         assert theirs.open(b"aad", blob) == plain
 
 
+@pytest.mark.parametrize("size", [1, 8, 15, 17])
+def test_an_unaligned_blob_of_a_peer_with_the_key_is_refused_too(size: int) -> None:
+    """Its ICV is right. Were it decrypted, the odd octets would stay in the reused context."""
+    protection = (CBC, 256, SHA256)
+    keys = fresh_keys(protection)
+    ours, theirs = made(protection, keys), made(protection, keys)
+    covered = bytes(16 + size)
+    icv = prf(PrfId.PRF_HMAC_SHA2_256, keys.integ.reveal(), b"aad" + covered)[:16]
+    with pytest.raises(IntegrityError):
+        theirs.open(b"aad", covered + icv)
+    assert theirs.open(b"aad", ours.seal(b"aad", bytes(32))) == bytes(32)
+
+
 @every_protection
 def test_packets_open_in_any_order(protection: Protection) -> None:
     keys = fresh_keys(protection)

@@ -276,7 +276,9 @@ def test_classic_ecdsa_methods(method: AuthMethod) -> None:
     r, s = decode_dss_signature(der)
     good, public = r.to_bytes(half) + s.to_bytes(half), spki(key(kind))
     verify_auth(public, method, good, OCTETS)
-    for bad in (b"", good[:-1], good + b"\0", b"\0" + good, der, bytes(2 * half), good[half:] + good[:half]):
+    padded_s = good[:half] + b"\0" + good[half:]
+    swapped = good[half:] + good[:half]
+    for bad in (b"", good[:-1], good + b"\0", b"\0" + good, padded_s, der, bytes(2 * half), swapped):
         assert failure(public, method, bad) is AuthFailure.BAD_SIGNATURE
     assert failure(public, method, good, b"else") is AuthFailure.BAD_SIGNATURE
     for other in KINDS:
