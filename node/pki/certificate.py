@@ -12,6 +12,7 @@ Rules:
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +26,9 @@ from node.pki.text import printable
 
 #: Octets of one certificate. RSA-4096 with every usual extension takes 2 KiB, ML-DSA-87 takes 7.5 KiB.
 MAX_CERTIFICATE_OCTETS = 16 * 1024
+#: Certificates whose reading is remembered by their octets: peers come back with the same ones. What is
+#: remembered is a pure function of the octets; every signature is verified every time.
+MAX_REMEMBERED = 128
 #: Extensions of one certificate; RFC 5280 defines 16.
 MAX_EXTENSIONS = 64
 
@@ -137,6 +141,16 @@ def read(octets: bytes) -> Certificate:
     """The outline of a DER certificate. Raises AuthError(MALFORMED_CERTIFICATE)."""
     if len(octets) > MAX_CERTIFICATE_OCTETS:
         raise _malformed(f"{len(octets)} octets, at most {MAX_CERTIFICATE_OCTETS} are accepted")
+    return _read(octets)
+
+
+def facts(certificate: Certificate) -> Facts:
+    """Decode validity and extensions. Raises AuthError(MALFORMED_CERTIFICATE)."""
+    return _facts_of(certificate.octets)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _read(octets: bytes) -> Certificate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -145,8 +159,9 @@ def read(octets: bytes) -> Certificate:
         raise _malformed(error) from None
 
 
-def facts(certificate: Certificate) -> Facts:
-    """Decode validity and extensions. Raises AuthError(MALFORMED_CERTIFICATE)."""
+@lru_cache(MAX_REMEMBERED)
+def _facts_of(octets: bytes) -> Facts:
+    certificate = _read(octets)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

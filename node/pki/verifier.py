@@ -6,7 +6,7 @@ Rules:
    certificate. Each step must pass; there is no option that leaves one out.
 2. The first certificate is the end entity. The others are only suggestions: unreadable or unrelated ones are
    ignored, as RFC 4945 3.3.10 asks, and they never become trusted by being sent.
-3. No state between calls, no fetching, no clock of its own.
+3. No state between calls (what octets say is remembered, a verdict never), no fetching, no clock of its own.
 """
 
 import hashlib
