@@ -18,7 +18,7 @@ SCENARIOS = sorted(p.stem for p in (readme.ROOT / "scenarios").glob("*.yaml"))
 MAKEFILE = (readme.ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 PYTHON = ".venv/bin/python"
-OTHER_PROGRAMS = {"mkdir", "openssl", "rm", "docker", "docker-compose", "python3"}
+OTHER_PROGRAMS = {"kill", "mkdir", "openssl", "rm", "docker", "docker-compose", "python3"}
 
 
 def calls(*program: str) -> list[list[str]]:
