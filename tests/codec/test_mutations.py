@@ -287,6 +287,16 @@ def test_the_largest_datagram() -> None:
     assert caught.value.reason is DropReason.OVERSIZED
 
 
+@pytest.mark.parametrize("suite", [None, *SUITES])
+@pytest.mark.parametrize("size", [65_480, 65_507, 65_520, 65_536, 70_000, 2**24])
+def test_a_message_that_fits_in_no_datagram_says_so(suite: str | None, size: int) -> None:
+    """A configuration error: the text names the size, the bound and the remedy."""
+    payload = KeyExchange(FOUNDING[1].group, bytes(size))
+    sealer = sealer_of(suite) if suite else None
+    with pytest.raises(LocalMisuse, match=rf"\b\d+ octets.*\b{MAX_DATAGRAM}\b.*smaller"):
+        CODEC.seal(AUTH, (payload,), sealer, 0)
+
+
 def test_a_header_alone_is_a_message_without_payloads() -> None:
     message = read(sealed(INIT, ()))
     assert (message.header, message.payloads, message.bodies) == (INIT, (), ())

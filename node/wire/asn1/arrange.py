@@ -16,7 +16,7 @@ from node.errors import DecodeError, DropReason
 from node.model.payloads import Payload
 from node.model.registry import PayloadType
 from node.wire.asn1 import association, der, payloads, schema
-from node.wire.asn1.limits import MAX_PAYLOADS
+from node.wire.asn1.limits import MAX_DATAGRAM, MAX_PAYLOADS, NO_FRAGMENTS
 from node.wire.asn1.misfit import Misfit
 
 FOUNDING = (PayloadType.SA, PayloadType.KE, PayloadType.NONCE, PayloadType.CERT)
@@ -28,7 +28,10 @@ _LIST_FIELD = 0xA6
 
 def write(items: Sequence[Payload]) -> bytes:
     """The contents of an InnerPayloads. Raises Misfit."""
-    return der.contents(schema.encode(_fields(items)))
+    octets = schema.encode(_fields(items))
+    if len(octets) > MAX_DATAGRAM:
+        raise Misfit("message", f"{len(octets)} octets, {MAX_DATAGRAM} fit in a datagram: {NO_FRAGMENTS}")
+    return der.contents(octets)
 
 
 def body(payload: Payload) -> bytes:

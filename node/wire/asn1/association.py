@@ -68,12 +68,12 @@ def normalise(received: schema.SAPayload, written: schema.SAPayload) -> None:
     for one, other in zip(_transforms(received), _transforms(written), strict=True):
         if (one.algorithm, other.algorithm) == _ALIASED:
             other.algorithm = one.algorithm
-    protocol = ProtocolId(written.protocol_id)
-    if written.transforms is not None or protocol != ProtocolId.IKE:
+    if written.transforms is not None or written.protocol_id != ProtocolId.IKE:
         return
-    counted = _expand(protocol, written.encryption_alg, written.integrity_alg, written.dh_group)
-    if received.num_transforms == len(counted):
-        written.num_transforms = received.num_transforms
+    if received.num_transforms != written.num_transforms:
+        identifiers = (written.encryption_alg, written.integrity_alg, written.dh_group)
+        if received.num_transforms == len(_expand(ProtocolId.IKE, *identifiers)):
+            written.num_transforms = received.num_transforms
     if written.spi is None and received.spi_size == SPI_SIZE:
         written.spi_size = received.spi_size
 

@@ -20,7 +20,7 @@ from node.model.payloads import Payload
 from node.model.registry import ExchangeType, PayloadType
 from node.ports import Sealer
 from node.wire.asn1 import arrange, der, schema
-from node.wire.asn1.limits import EIGHT_OCTETS, FOUR_OCTETS, MAX_DATAGRAM, MAX_HEADER, OCTET
+from node.wire.asn1.limits import EIGHT_OCTETS, FOUR_OCTETS, MAX_DATAGRAM, MAX_HEADER, NO_FRAGMENTS, OCTET
 from node.wire.asn1.misfit import Misfit, within
 
 #: The first octet of every message: no ESP SPI on the same port begins with it.
@@ -212,6 +212,9 @@ def _protect(header: bytes, fields: bytes, sealer: Sealer) -> bytes:
     """The field `encrypted` with the payload fields sealed in it; `header` is the AAD."""
     inner = der.sequence(fields)
     pad = -(len(inner) + PAD_LENGTH_SIZE) % sealer.block
+    size = sealer.sealed_len(len(inner) + pad + PAD_LENGTH_SIZE)
+    if size > MAX_DATAGRAM:
+        raise Misfit("encrypted", f"{size} octets, {MAX_DATAGRAM} fit in a datagram: {NO_FRAGMENTS}")
     blob = sealer.seal(header, inner + bytes(pad) + bytes((pad,)))
     part = schema.EncryptedPayload(
         iv=blob[: sealer.iv_size],
@@ -227,7 +230,6 @@ def _message(contents: bytes, mtu: int) -> bytes:
     octets = der.sequence(contents) if len(contents) <= limit else contents
     if len(octets) > limit:
         raise LocalMisuse(
-            f"a message of {len(octets)} octets does not fit in one datagram of {limit}: "
-            "this profile does not fragment, use smaller certificates or fewer of them"
+            f"a message of {len(octets)} octets does not fit in one datagram of {limit}: {NO_FRAGMENTS}"
         )
     return octets

@@ -107,7 +107,8 @@ def _check_universal(octets: bytes, identifier: int, at: int, start: int, stop: 
         raise DecodeError(DropReason.MALFORMED, "element", "a type that the module does not have", at)
     if identifier == INTEGER and stop - start > MAX_INTEGER:
         raise DecodeError(DropReason.MALFORMED, "element", f"an INTEGER of {stop - start} octets", at)
-    if identifier == OBJECT_IDENTIFIER:
+    # fewer octets than one arc may have are within both bounds
+    if identifier == OBJECT_IDENTIFIER and stop - start >= MAX_ARC_OCTETS:
         _check_identifier(octets[start:stop], at)
 
 

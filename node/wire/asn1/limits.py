@@ -2,6 +2,8 @@
 
 #: Octets of a message: the largest UDP payload over IPv4. The profile does not fragment.
 MAX_DATAGRAM = 65_507
+#: What to do about a message that is larger.
+NO_FRAGMENTS = "this profile does not fragment, use smaller certificates or fewer of them"
 
 #: Elements in one message or plaintext. An IKE_AUTH has about 60; beyond this only junk is found.
 MAX_ELEMENTS = 4096
