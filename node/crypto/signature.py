@@ -5,7 +5,7 @@
 Rules:
 
 1. The AlgorithmIdentifier decides, and it must be octet for octet one of the table: nothing in it is
-   interpreted. Any accepted hash goes with any accepted curve (RFC 7427 5).
+   interpreted. Any accepted hash goes with any accepted curve (RFC 7427 6).
 2. SHA-256 or better, the hash built into EdDSA, and for PSS a salt as long as the hash. No SHA-1.
 3. A key of a peer that is weak or cannot be read is refused as such, before it verifies anything.
 4. Method 1 (RSA) means SHA-1 in practice and is neither made nor accepted; methods 9 to 11 are.
@@ -13,6 +13,7 @@ Rules:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,6 +26,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from node.errors import AuthError, AuthFailure
 from node.model.registry import AuthMethod, HashId
+
+#: Public keys that stay loaded, by their octets: peers come back with the same ones.
+MAX_REMEMBERED = 128
 
 PrivateKey = RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
 PublicKey = RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
@@ -234,6 +238,7 @@ def verify_signature(public_key: bytes, identifier: bytes, signature: bytes, oct
     _checked(lambda: _verify(key, scheme, signature, octets))
 
 
+@lru_cache(MAX_REMEMBERED)
 def _load_public(octets: bytes) -> PublicKey:
     try:
         key = serialization.load_der_public_key(octets)
