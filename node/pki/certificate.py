@@ -235,6 +235,7 @@ def _extension(element: Element) -> Extension:
     return Extension(oid, critical, parts[-1].expect(der.OCTET_STRING).content)
 
 
+@lru_cache(2 * MAX_REMEMBERED)
 def _key_identifier(extensions: tuple[Extension, ...], oid: str, tag: int) -> bytes | None:
     for extension in extensions:
         if extension.oid != oid:

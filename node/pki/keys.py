@@ -2,6 +2,7 @@
 them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from node.crypto.signature import (
     MAX_RSA_BITS,
@@ -12,7 +13,7 @@ from node.crypto.signature import (
 )
 from node.errors import AuthError, AuthFailure
 from node.pki import der
-from node.pki.certificate import Certificate
+from node.pki.certificate import MAX_REMEMBERED, Certificate
 from node.pki.der import DerError, Element
 
 _RSA = "1.2.840.113549.1.1.1"
@@ -65,6 +66,7 @@ def check_key(certificate: Certificate, policy: KeyPolicy) -> None:
         raise AuthError(AuthFailure.WEAK_KEY, f"the key of {certificate} is refused: {weakness}")
 
 
+@lru_cache(MAX_REMEMBERED)
 def _weakness(spki: bytes, policy: KeyPolicy) -> str:
     algorithm, key = der.read(spki).expect(der.SEQUENCE).children(2)
     oid, parameters = _algorithm(algorithm)
@@ -114,8 +116,7 @@ def check_signature_algorithm(certificate: Certificate) -> None:
     """Refuse SHA-1, MD5 and everything unknown, before anything is verified. Raises
     AuthError(BAD_CERTIFICATE_SIGNATURE, MALFORMED_CERTIFICATE)."""
     try:
-        oid, parameters = _algorithm(der.read(certificate.algorithm))
-        accepted = oid in _ACCEPTED_SIGNATURES and (oid != _RSA_PSS or _pss_accepted(parameters))
+        oid, accepted = _judge_algorithm(certificate.algorithm)
     except DerError as error:
         detail = f"the signature algorithm of {certificate} cannot be read: {error}"
         raise AuthError(AuthFailure.MALFORMED_CERTIFICATE, detail) from None
@@ -123,6 +124,13 @@ def check_signature_algorithm(certificate: Certificate) -> None:
         name = _REFUSED_SIGNATURES.get(oid) or _ACCEPTED_SIGNATURES.get(oid) or oid
         detail = f"{certificate} is signed with {name}, which is not accepted; sign with SHA-256 or better"
         raise AuthError(AuthFailure.BAD_CERTIFICATE_SIGNATURE, detail)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _judge_algorithm(octets: bytes) -> tuple[str, bool]:
+    """The OID of an AlgorithmIdentifier, and whether signatures by it are accepted. Raises DerError."""
+    oid, parameters = _algorithm(der.read(octets))
+    return oid, oid in _ACCEPTED_SIGNATURES and (oid != _RSA_PSS or _pss_accepted(parameters))
 
 
 def _pss_accepted(parameters: Element | None) -> bool:
