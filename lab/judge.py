@@ -172,7 +172,9 @@ def _at_once(action: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
 
 
 def sa_view(status: Mapping[str, Any]) -> SaView:
-    """Numbers of SAs in what `ctl status` says. A Child SA that only one of engine and data path knows counts as well."""
+    """Numbers of SAs in what `ctl status` says. A Child SA that only one of engine and data path knows
+    counts as well.
+    """
     sas = status["ike_sas"]
     up = [sa for sa in sas if sa["phase"] == "ESTABLISHED"]
     children = max(sum(len(sa["children"]) for sa in sas), len(status["child_sas"]))

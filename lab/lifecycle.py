@@ -50,7 +50,7 @@ class Runner:
         except NoSuchLab:
             return None
 
-    def bring_up(self, plan: Plan, deadline: float, *, whole: bool) -> Outcome:
+    def bring_up(self, plan: Plan, *, whole: bool) -> Outcome:
         """Make the lab, start it and follow it until the scenario holds. `whole`: take its steps and judge
         everything, else only wait until it is up. The lab stays."""
         began = time.monotonic()
@@ -58,6 +58,8 @@ class Runner:
         self.backend.prepare(self.tell)
         certificates = self.backend.create(plan, self.tell)
         self.tell("ca", story.made(certificates))
+        # The scenario's time is that of its nodes: building an image or an RSA key must not use it up.
+        deadline = time.monotonic() + plan.scenario.timeout
         self.backend.start(plan.lab)
         lab = self.backend.lab(plan.lab)
         names = [node.name for node in plan.nodes]

@@ -12,7 +12,7 @@ from lab.errors import UsageError
 from lab.labels import Role
 from lab.text import did_you_mean, listing
 
-#: Seconds for a whole scenario, where it does not say.
+#: Seconds from the start of the nodes to the verdict, where a scenario does not say.
 DEFAULT_TIMEOUT = 60.0
 
 

@@ -134,6 +134,10 @@ class Backend(Protocol):
         """Every lab there is."""
         ...
 
+    def owned(self, who: str) -> tuple[str, ...]:
+        """Labs that `who` may remove without naming them, also those of which only leftovers are there."""
+        ...
+
     def lab(self, name: str) -> Lab:
         """A handle for the lab of that name, whether it exists or not."""
         ...

@@ -97,7 +97,8 @@ def node(plan: NodePlan, marks: Marks) -> Container:
         command=("python", "-m", "node"),
         environment=environment(plan.configuration(place)),
         mounts=(Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)),
-        # runc before 1.2 gives a tmpfs the mode of the image's directory, whatever mode= says: the owner must do.
+        # runc before 1.2 gives a tmpfs the mode of the image's directory, whatever mode= says: the owner
+        # must do.
         tmpfs={"/run": "uid=10001,gid=10001,mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
         pids=64,
         capabilities=("NET_ADMIN", "SETUID", "SETGID"),

@@ -241,6 +241,15 @@ class DockerBackend:
             found = {str(summary["Labels"][labels.LAB]) for summary in self._engine.containers(None)}
         return tuple(self.lab(name).info() for name in sorted(found))
 
+    def owned(self, who: str) -> tuple[str, ...]:
+        """Labs that `who` may remove without naming them, also those of which only leftovers are there."""
+        api = self._engine.api
+        with engine_errors("cannot list the labs"):
+            found = [*self._engine.containers(None), *api.networks(filters=_filter(None))]
+            found += api.volumes(filters=_filter(None))["Volumes"] or ()
+        marks: list[dict[str, str]] = [thing["Labels"] for thing in found]
+        return tuple(sorted({mark[labels.LAB] for mark in marks if labels.may_remove(mark, who)}))
+
     def lab(self, name: str) -> DockerLab:
         """A handle for the lab of that name."""
         return DockerLab(self._engine, name)

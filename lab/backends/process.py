@@ -196,6 +196,10 @@ class ProcessBackend:
         """Every lab that has a directory."""
         return tuple(self.lab(name).info() for name in state.names())
 
+    def owned(self, who: str) -> tuple[str, ...]:
+        """Labs that `who` may remove: a home belongs to one user."""
+        return state.names()
+
     def lab(self, name: str) -> ProcessLab:
         """A handle for the lab of that name."""
         return ProcessLab(name)

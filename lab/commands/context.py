@@ -1,6 +1,5 @@
 """What every verb gets: the options, the console, and how to find a lab."""
 
-import time
 from dataclasses import dataclass
 
 from lab import plan as planning
@@ -67,8 +66,3 @@ class Context:
     def plan(self, name: str, scenario: Scenario, key_type: str | None) -> Plan:
         """A plan for a new lab."""
         return planning.make(name, scenario, key_type)
-
-
-def deadline(scenario: Scenario) -> float:
-    """When the scenario's own time is up, monotonic seconds."""
-    return time.monotonic() + scenario.timeout

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab import library, output, story
 from lab.commands import facts
-from lab.commands.context import Context, deadline
+from lab.commands.context import Context
 from lab.commands.up import undisturbed
 from lab.errors import ExitCode
 from lab.labels import check_name, new_session
@@ -42,7 +42,7 @@ def _run_one(
         try:
             runner.take_down(name, keep_pki=True)
             plan = context.plan(name, scenario, options.key_type)
-            outcome = runner.bring_up(plan, deadline(scenario), whole=True)
+            outcome = runner.bring_up(plan, whole=True)
             evidence = _tell(context, runner, outcome)
             if options.keep:
                 context.console.line(f"  kept: ipseclab status -n {name}; ipseclab down -n {name}")

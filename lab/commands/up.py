@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from lab import library, output, story
 from lab.backends.base import Backend, LabInfo, Removed
 from lab.commands import facts
-from lab.commands.context import Context, deadline
+from lab.commands.context import Context
 from lab.errors import ExitCode, UsageError
-from lab.labels import OWNER, may_remove, owner
+from lab.labels import owner
 from lab.lifecycle import Outcome, Runner
 from lab.scenario import Scenario
 from lab.text import listing, span
@@ -64,7 +64,7 @@ def _bring_up(context: Context, runner: Runner, scenario: Scenario, key_type: st
     plan = context.plan(context.lab, scenario, key_type)
     context.console.line(f"{context.style.paint(scenario.title, 'bold')} ({runner.backend.name})")
     try:
-        return runner.bring_up(plan, deadline(scenario), whole=False)
+        return runner.bring_up(plan, whole=False)
     except BaseException:
         # Half a lab helps nobody, and an interrupted one is not what was asked for.
         with undisturbed():
@@ -124,12 +124,7 @@ def down(context: Context, options: argparse.Namespace) -> int:
     if context.json:
         output.print_json("down", {"labs": [{"name": n, "removed": facts.removed(f)} for n, f in things]})
     for name, found in things:
-        kinds = [kind for kind, _ in found.things]
-        counts = ", ".join(
-            f"{kinds.count(kind)} {kind}{'s' if kinds.count(kind) > 1 else ''}"
-            for kind in dict.fromkeys(kinds)
-        )
-        context.console.line(f"lab {name!r} is down: removed {counts}")
+        context.console.line(f"lab {name!r} is down: removed {_counts(found)}")
     if not things:
         context.console.line(
             "nothing to do: no lab of ours is there"
@@ -139,12 +134,20 @@ def down(context: Context, options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+_PLURALS = {"process": "processes", "directory": "directories"}
+
+
+def _counts(removed: Removed) -> str:
+    """`3 containers, 1 network`."""
+    kinds = [kind for kind, _ in removed.things]
+    counts = {kind: kinds.count(kind) for kind in kinds}
+    return ", ".join(
+        f"{count} {kind if count == 1 else _PLURALS.get(kind, kind + 's')}" for kind, count in counts.items()
+    )
+
+
 def _to_remove(context: Context, backend: Backend, everything: bool) -> list[str]:
     """With --all every lab that is ours; else the one lab, whether it is complete or only leftovers."""
     if not everything:
         return [context.lab]
-    return [
-        info.name
-        for info in backend.labs()
-        if may_remove({"org.ipseclab.lab": info.name, OWNER: info.owner}, owner())
-    ]
+    return list(backend.owned(owner()))

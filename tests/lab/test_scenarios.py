@@ -64,7 +64,9 @@ def test_where_it_must_fail_no_sa_is_left(name: str) -> None:
     assert all(expect.sas == SaCount(0, 0) for expect in scenario.expect.values())
 
 
-@pytest.mark.parametrize("path", sorted(library.scenario_directory().glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(library.scenario_directory().glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_an_independent_validator_agrees_and_editors_find_the_schema(path: Path) -> None:
     jsonschema.Draft202012Validator(library.schema()).validate(yaml.safe_load(path.read_text()))
     first = path.read_text().splitlines()[0]
@@ -84,9 +86,15 @@ BAD = [
     (GOOD + "nodes: {initiator: }\n", "expect: no node 'responder'"),
     (GOOD + "nodes: {responder: , initiator: , eve: {role: initiator}}\n", "says nothing about eve"),
     (GOOD + "nodes: {responder: {role: initiator}, initiator: }\n", "no responder"),
-    (GOOD + "nodes: {responder: , initiator: {count: 2}, initiator-02: {role: initiator}}\n", "have one name"),
+    (
+        GOOD + "nodes: {responder: , initiator: {count: 2}, initiator-02: {role: initiator}}\n",
+        "have one name",
+    ),
     (GOOD.replace("[ike_sa_established]", "[Bad-Name]"), "does not match"),
-    (GOOD.replace("[ike_sa_established]", "[{event: x, where: {a: {matches: '('}}}]"), "not a regular expression"),
+    (
+        GOOD.replace("[ike_sa_established]", "[{event: x, where: {a: {matches: '('}}}]"),
+        "not a regular expression",
+    ),
     (GOOD.replace("sas: none", "sas: some"), '"some" is not one of established, none'),
     (GOOD + "title: twice\n", "stands here again"),
     ("- 1\n", "is not a mapping"),
@@ -157,10 +165,14 @@ def test_a_configuration_survives_the_environment() -> None:
 
 
 def test_the_ca_is_asked_for_everything_that_names_cannot_say(tmp_path: Path) -> None:
-    text = GOOD + "credentials: {key_type: ecdsa-p256, authorities: {rogue: {}}, certificates: {initiator: {days: -1}}}\n"
+    special = "authorities: {rogue: {}}, certificates: {initiator: {days: -1}}"
+    text = GOOD + f"credentials: {{key_type: ecdsa-p256, {special}}}\n"
     asked = plan.make("x", read(tmp_path, text)).ca.environment()
     assert asked["CA_NAMES"] == "responder initiator"
     assert asked["CA_KEY_TYPE"] == "ecdsa-p256"
-    assert json.loads(asked["CA_REQUEST"]) == {"authorities": {"rogue": {}}, "certificates": {"initiator": {"days": -1}}}
+    assert json.loads(asked["CA_REQUEST"]) == {
+        "authorities": {"rogue": {}},
+        "certificates": {"initiator": {"days": -1}},
+    }
     assert plan.make("x", library.load("hello")).ca.environment() == {"CA_NAMES": "responder initiator"}
     assert plan.make("x", library.load("hello"), "ed25519").ca.key_type == "ed25519"

@@ -1,0 +1,29 @@
+"""What every area shares: whether there is a Docker engine, asked once per process."""
+
+from functools import cache
+
+import pytest
+
+
+@cache
+def _why_no_engine() -> str:
+    """Empty where a Docker engine answers, else one line that says why not."""
+    import docker
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        client = docker.from_env(timeout=10)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except (DockerException, RequestException) as error:
+        return f"no Docker engine answers: {' '.join(str(error).split())[:200]}"
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need an engine, with the reason, where there is none."""
+    if item.get_closest_marker("docker") is not None and (reason := _why_no_engine()):
+        pytest.skip(reason)

@@ -1,0 +1,171 @@
+"""The harness: labs for tests, a CLI that runs as a user runs it, and a fixture lab through the Docker
+SDK.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from lab.checks import Record
+from lab.console import Console, Style
+from lab.events import NodeEvent, Told
+from lab.lifecycle import Outcome, Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "lab" / "schemas" / "output.schema.json").read_text())
+
+
+def unique(prefix: str = "t") -> str:
+    """A lab name that nobody else has."""
+    return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cli:
+    """`python -m lab` with a home of its own and without our environment's settings."""
+
+    home: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        foreign = ("IPSECLAB_", "NODE_", "CA_", "NO_COLOR", "FORCE_COLOR")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+        places = {"IPSECLAB_HOME": str(self.home), "IPSECLAB_RUNS": str(self.home / "runs")}
+        return kept | places | {"PYTHONPATH": str(ROOT)} | more
+
+    def __call__(
+        self, *arguments: str, timeout: float = 120, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lab", *arguments],
+            env=self.environment(**more),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def json(self, *arguments: str, rc: int = 0) -> dict[str, Any]:
+        """The envelope that a verb writes, checked against the schema."""
+        done = self(*arguments, "-o", "json")
+        assert done.returncode == rc, done.stderr
+        document = json.loads(done.stdout)
+        jsonschema.Draft202012Validator(SCHEMA).validate(document)
+        assert isinstance(document, dict)
+        return document
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """The same in the background, with pipes."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "lab", *arguments],
+            env=self.environment(),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The command line."""
+    return Cli(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def lab_name(cli: Cli) -> Iterator[Callable[[str], str]]:
+    """Makes names of labs; whatever lab has such a name is removed afterwards, on the backend that was
+    named.
+    """
+    made: list[tuple[str, str]] = []
+
+    def name(backend: str) -> str:
+        made.append((backend, unique()))
+        return made[-1][1]
+
+    yield name
+    for backend, lab in made:
+        done = cli("down", "-n", lab, "-b", backend)
+        assert done.returncode == 0, done.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLab:
+    """A lab that is up, with everything that its nodes told."""
+
+    runner: Runner
+    outcome: Outcome
+
+    def saw(self) -> str:
+        """What each node saw, for the message of a failing assertion."""
+        lines = []
+        for record in self.outcome.records.values():
+            lines.append(f"{record.node} saw:")
+            lines += [
+                f"  {event.moment.time()} {event.name} {dict(event.fields)}" for event in record.events[-20:]
+            ]
+        return "\n".join(lines)
+
+    def event(self, node: str, name: str) -> NodeEvent:
+        """The node's first event of that name; fails with what every node saw."""
+        for event in self.outcome.records[node].events:
+            if event.name == name:
+                return event
+        raise AssertionError(f"{node} never told {name}\n{self.saw()}")
+
+    def wait(self, node: str, name: str, seconds: float = 10) -> NodeEvent:
+        """Wait until the node tells of an event; fails with what it told instead."""
+        lab = self.runner.backend.lab(self.outcome.plan.lab)
+        follower, seen = lab.follow([node], live=True), Record(node)
+        deadline = time.monotonic() + seconds
+        try:
+            while (told := follower.next(max(0.0, deadline - time.monotonic()))) is not None:
+                seen.add(told)
+                if isinstance(told, NodeEvent) and told.name == name:
+                    return told
+        finally:
+            follower.close()
+        raise AssertionError(f"{node} did not tell {name} within {seconds} s\n{self.saw()}")
+
+
+def bring_up(runner: Runner, scenario: str, name: str) -> RunningLab:
+    """Bring a lab up with quick keys, as `up` does."""
+    from lab import library, plan
+
+    runner.backend.check()
+    made = plan.make(name, library.load(scenario), "ecdsa-p256")
+    outcome = runner.bring_up(made, whole=False)
+    return RunningLab(runner, outcome)
+
+
+@pytest.fixture(scope="session")
+def docker_lab() -> Iterator[RunningLab]:
+    """The `hello` lab in containers, once for all tests that only look at it."""
+    from lab.backends.docker import DockerBackend
+
+    runner = Runner(DockerBackend(print), Console(sys.stderr, Style(False)))
+    name = unique("hello")
+    try:
+        yield bring_up(runner, "hello", name)
+    finally:
+        runner.take_down(name)
+
+
+def feed(told: list[Told]) -> Record:
+    """A record of what was told."""
+    record = Record("a")
+    for item in told:
+        record.add(item)
+    return record
