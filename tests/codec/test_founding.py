@@ -5,6 +5,7 @@ The octets are made by pyasn1 from the shape that the prototype had, not from th
 
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from node.model.payloads import KeyExchange, Nonce, SecurityAssociation
 from node.model.proposal import Proposal, Transform
 from node.model.registry import EncrId, ExchangeType, IntegId, KeId, PrfId, ProtocolId, TransformType
 from node.wire.asn1.codec import Asn1Codec
+from tests.codec import der_oracle
 from tests.codec.der_oracle import implicit
 
 AES_256_CBC, HMAC_SHA256, MODP_2048 = "1.2.840.113549.3.7", "1.2.840.113549.2.9", "1.3.6.1.5.5.8.1.2"
@@ -128,6 +130,40 @@ def test_what_is_read_as_the_founding_message(why: str, header: dict[str, int], 
     octets = prototype(header, **sa)
     assert read(octets) == read(prototype())
     assert CODEC.read(CODEC.peek(octets)).octets == octets, "what is signed are the octets that came"
+
+
+CHILD = Proposal(
+    1, ProtocolId.ESP, b"abcd", (*(t for t in SUITE if t.type in (1, 3)), Transform(TransformType.ESN, 0))
+)
+
+
+def child(**changes: Any) -> bytes:
+    """A Child SA's proposals, two of them, with other values in the list of transforms."""
+    association = SecurityAssociation((CHILD, replace(CHILD, number=2)))
+    header = Header(bytes(8), bytes(8), ExchangeType.IKE_AUTH, 1, 8)
+    value = der_oracle.decode(der_oracle.IKE_MESSAGE, CODEC.seal(header, (association,), None, 0).octets)
+    value["sa"] |= changes.pop("sa", {})
+    value["sa"]["transforms"][0] |= changes.pop("first", {})
+    value["sa"]["proposals"][0]["transforms"][0] |= changes.pop("second", {})
+    return der_oracle.encode(der_oracle.IKE_MESSAGE, value)
+
+
+@pytest.mark.parametrize("places", [{"sa"}, {"first"}, {"second"}, {"sa", "first", "second"}], ids=str)
+def test_the_registered_identifier_is_read_wherever_the_label_may_stand(places: set[str]) -> None:
+    names = {"sa": "encryptionAlg", "first": "algorithm", "second": "algorithm"}
+    octets = child(**{place: {names[place]: REGISTERED_AES_256_CBC} for place in places})
+    assert octets != child()
+    assert read(octets) == read(child()) == (SecurityAssociation((CHILD, replace(CHILD, number=2))),)
+
+
+def test_the_registered_identifier_beside_another_algorithm_is_refused() -> None:
+    """The founding field repeats the first transform: it cannot say AES-256-CBC where that is AES-GCM."""
+    gcm = {"algorithm": "2.16.840.1.101.3.4.1.46"}
+    assert read(child(first=gcm, sa={"encryptionAlg": gcm["algorithm"]}))
+    for other in (AES_256_CBC, REGISTERED_AES_256_CBC):
+        with pytest.raises(DecodeError) as caught:
+            read(child(first=gcm, sa={"encryptionAlg": other}))
+        assert caught.value.reason is DropReason.NOT_CANONICAL
 
 
 def test_another_proposal_number_is_kept() -> None:
