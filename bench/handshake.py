@@ -28,7 +28,7 @@ GOALS = {"rsa2048": 1.6, "rsa4096": 1.2}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Medians in milliseconds; the ratio inside the rounds: median, quartiles; that of the best times; the goal.
+    """Medians in milliseconds, the ratio inside the rounds (with quartiles), that of the best times.
 
     The best times are those that other work on the machine disturbed least.
     """
