@@ -6,6 +6,7 @@
               every range checked, the model made
     library   the compiled decoder or encoder alone, on the fields of the message
     pyasn1    decoding into its classes, or building them and encoding; nothing checked beyond the schema
+    strict    pyasn1 decoding, and encoding again to compare, as it must where the octets are a peer's
 
 Each round measures them in turn, in CPU time of this process; a ratio is taken inside its round, and the
 median over the rounds counts. Exit code 1 where the codec is not at least `GOAL` times as fast as pyasn1.
@@ -75,6 +76,7 @@ def decoding(octets: bytes) -> dict[str, Callable[[], object]]:
             schema.decode(schema.InnerPayloads, fields),
         ),
         "pyasn1": lambda: pyasn1_decode(octets, asn1Spec=der_oracle.IKE_MESSAGE),
+        "strict": lambda: der_oracle.decode(der_oracle.IKE_MESSAGE, octets),
     }
 
 
