@@ -67,7 +67,7 @@ class DataPlane:
     def datagram(self, octets: bytes, path: Path) -> None:
         """Take an ESP packet from the wire."""
         result = self._tunnel.decapsulate(octets)
-        peer = f"{path.peer_host}:{path.peer_port}"
+        peer = path.peer
         if isinstance(result, Incoming):
             self.deliver(result.packet, Origin(peer, result.spi.hex(), result.sequence))
         else:

@@ -61,6 +61,7 @@ class Node:
         self._tasks: set[asyncio.Task[None]] = set()
         self._all_gone = asyncio.Event()
         self._stopping = False
+        self._initiated: set[bytes] = set()
         self._demo = Demo(self.config.demo, self.log, clock.monotonic)
         self._inner = self._inner_side(started, entropy)
         self._demo.attach(self._inner)
@@ -220,20 +221,20 @@ class Node:
             case Dropped():
                 self._dropped(output)
             case SaUp():
-                # Told by its event; the Child SA is what the node waits for.
-                return
+                if output.is_initiator:
+                    self._initiated.add(output.ike_spi)
             case SaDown():
+                self._initiated.discard(output.ike_spi)
                 if output.is_initiator and not output.established:
                     self._outcome(False)
 
     def _child_up(self, child: ChildSa) -> None:
-        ours = any(child.ike_spi.hex() == sa.spi_i for sa in self.endpoint.sas() if sa.is_initiator)
-        if ours and not self._stopping and (self.config.demo.message or self.config.demo.pings):
+        if child.ike_spi in self._initiated and not self._stopping and (self.config.demo.message or self.config.demo.pings):
             self._spawn(self._show(child))
 
     def _dropped(self, dropped: Dropped) -> None:
         path = dropped.path
-        peer = f"{path.peer_host}:{path.peer_port}" if path else None
+        peer = path.peer if path else None
         self.log.drop(EventName.DATAGRAM_DROPPED, dropped.reason, peer=peer, detail=dropped.detail)
 
     # -- plumbing --------------------------------------------------------------------------------------------

@@ -177,7 +177,7 @@ class Endpoint:
         datagrams = None if envelope.header.is_response else self._echoes.answer(spi, envelope.octets, now)
         if datagrams is None:
             raise PeerMisbehaved(DropReason.UNKNOWN_SPI, f"no IKE SA with SPI {spi.hex()}")
-        fields = {"peer": f"{path.peer_host}:{path.peer_port}", "message_id": envelope.header.message_id}
+        fields = {"peer": path.peer, "message_id": envelope.header.message_id}
         self._context.event(EventName.RESPONSE_REPEATED, **fields)
         self._outputs.append(Transmit(datagrams, path))
 
@@ -247,7 +247,7 @@ class Endpoint:
         flags = int(HeaderFlags.RESPONSE)
         answer = Header(header.spi_i, NO_SPI, header.exchange, header.message_id, flags)
         sealed = self._context.codec.seal(answer, (notify,), None, self._context.settings.mtu)
-        peer = f"{path.peer_host}:{path.peer_port}"
+        peer = path.peer
         self._context.event(EventName.NOTIFY_SENT, notify=str(notify.notify_type), detail=detail, peer=peer)
         self._outputs.append(Transmit(sealed.datagrams, path))
 

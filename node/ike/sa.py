@@ -89,12 +89,8 @@ class IkeSa:
     @property
     def labels(self) -> dict[str, object]:
         """The fields that name this SA in events."""
-        return {
-            "spi_i": self.spi_i.hex(),
-            "spi_r": self.spi_r.hex(),
-            "peer": f"{self.path.peer_host}:{self.path.peer_port}",
-            "role": "initiator" if self.is_initiator else "responder",
-        }
+        role = "initiator" if self.is_initiator else "responder"
+        return {"spi_i": self.spi_i.hex(), "spi_r": self.spi_r.hex(), "peer": self.path.peer, "role": role}
 
     def deadline(self) -> float | None:
         """When `timeout` wants to be called next."""

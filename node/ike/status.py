@@ -43,7 +43,7 @@ def status_of(sa: IkeSa) -> SaStatus:
         spi_r=sa.spi_r.hex(),
         phase=str(sa.phase),
         is_initiator=sa.is_initiator,
-        peer=f"{sa.path.peer_host}:{sa.path.peer_port}",
+        peer=sa.path.peer,
         peer_identity=describe(peer.id_type, peer.data) if peer else None,
         suite=str(up.suite) if up else None,
         established_at=up.since if up else None,

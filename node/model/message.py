@@ -66,6 +66,11 @@ class Path:
     peer_host: str
     peer_port: int
 
+    @property
+    def peer(self) -> str:
+        """The peer's address and port as `host:port`."""
+        return f"{self.peer_host}:{self.peer_port}"
+
     def __str__(self) -> str:
         return f"{self.local_host}[{self.local_port}]...{self.peer_host}[{self.peer_port}]"
 

@@ -58,7 +58,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """The chosen algorithms of one SA. For ESP `prf` is None; `ke` is None without a key exchange."""
+    """The chosen algorithms of one SA. For ESP `prf` is None; `ke` is None without a key exchange.
+
+    `transforms` are the same as the transforms of a proposal, in the order of the transform types.
+    """
 
     protocol: ProtocolId
     encr: Transform
@@ -66,20 +69,17 @@ class Suite:
     prf: PrfId | None = None
     ke: KeId | None = None
     esn: EsnId | None = None
+    transforms: tuple[Transform, ...] = field(init=False, compare=False, repr=False)
 
-    @property
-    def transforms(self) -> tuple[Transform, ...]:
-        """The suite as the transforms of a proposal, in the order of the transform types."""
-        found = [self.encr]
-        if self.prf is not None:
-            found.append(Transform(TransformType.PRF, self.prf))
-        if self.integ != IntegId.NONE:
-            found.append(Transform(TransformType.INTEG, self.integ))
-        if self.ke is not None:
-            found.append(Transform(TransformType.KE, self.ke))
-        if self.esn is not None:
-            found.append(Transform(TransformType.ESN, self.esn))
-        return tuple(found)
+    def __post_init__(self) -> None:
+        others = (
+            (TransformType.PRF, self.prf),
+            (TransformType.INTEG, self.integ or None),
+            (TransformType.KE, self.ke),
+            (TransformType.ESN, self.esn),
+        )
+        chosen = (Transform(kind, number) for kind, number in others if number is not None)
+        object.__setattr__(self, "transforms", (self.encr, *chosen))
 
     def __str__(self) -> str:
         names = [str(EncrId(self.encr.id)) + (f"_{self.encr.key_length}" if self.encr.key_length else "")]
@@ -132,17 +132,10 @@ def accept(answer: Sequence[Proposal], offered: Sequence[Suite]) -> Choice | Non
 
 
 def _contains(proposal: Proposal, suite: Suite) -> bool:
-    if proposal.protocol != suite.protocol:
+    if proposal.protocol != suite.protocol or any(w not in proposal.transforms for w in suite.transforms):
         return False
-    types = {t.type for t in proposal.transforms}
-    wanted = suite.transforms
-    if types - {t.type for t in wanted} - _neutral_types(proposal, suite):
-        return False
-    return all(_offers(proposal, w) for w in wanted)
-
-
-def _offers(proposal: Proposal, wanted: Transform) -> bool:
-    return wanted in proposal.of(wanted.type)
+    surplus = {t.type for t in proposal.transforms} - {w.type for w in suite.transforms}
+    return not surplus or surplus <= _neutral_types(proposal, suite)
 
 
 def _neutral_types(proposal: Proposal, suite: Suite) -> set[TransformType]:
