@@ -1,7 +1,7 @@
 """Two endpoints with real certificates, and the datagrams carried between them by hand."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -43,9 +43,10 @@ def private_key(kind: str) -> PrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The CA, and the certificate and key of each node."""
+    """The CA with its key, and the certificate and key of each node."""
 
     authority: x509.Certificate
+    root: PrivateKey
     certificates: dict[str, x509.Certificate]
     keys: dict[str, PrivateKey]
 
@@ -55,8 +56,14 @@ def credentials(kind: str) -> Credentials:
     root = private_key(kind)
     authority = _certificate("Bench CA", root, None, root)
     keys = {name: private_key(kind) for name in NAMES}
-    certificates = {name: _certificate(name, key, authority, root) for name, key in keys.items()}
-    return Credentials(authority, certificates, keys)
+    return reissued(Credentials(authority, root, {}, keys))
+
+
+def reissued(shown: Credentials) -> Credentials:
+    """The same keys with new certificates, which nobody has seen."""
+    pairs = shown.keys.items()
+    fresh = {name: _certificate(name, key, shown.authority, shown.root) for name, key in pairs}
+    return replace(shown, certificates=fresh)
 
 
 def _certificate(
