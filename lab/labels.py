@@ -1,8 +1,8 @@
 """How the lab marks what is its own, and the rules for names.
 
 1. Everything created carries `org.ipseclab.lab`; `down` removes by this label and by nothing else.
-2. A lab that plain compose started carries the same labels; its owner may be `compose`, which is nobody.
-3. `down --all` touches what this user owns, and what nobody owns (rule 2).
+2. A lab that plain compose started carries the same labels, but for the scenario.
+3. `down --all` touches what this user owns, and what has a lab but no owner.
 """
 
 import getpass
@@ -22,9 +22,6 @@ ROLE = PREFIX + "role"
 OWNER = PREFIX + "owner"
 SESSION = PREFIX + "session"
 SCENARIO = PREFIX + "scenario"
-
-#: The owner that docker-compose.yml writes where the environment has no USER.
-_NOBODY = "compose"
 
 # A lab's name becomes part of container, network, volume and file names, and of host names (RFC 1035 2.3.1).
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -72,7 +69,7 @@ def new_session() -> str:
 
 def may_remove(found: Mapping[str, str], who: str) -> bool:
     """Whether `who` may remove a thing with these labels in `down --all`."""
-    return LAB in found and found.get(OWNER, _NOBODY) in (who, _NOBODY)
+    return LAB in found and found.get(OWNER, who) == who
 
 
 def check_name(name: str) -> str:

@@ -98,11 +98,15 @@ def sentence(told: Told, style: Style) -> str:
             return style.paint(f"exited with code {told.code}", "red" if told.code else "dim")
         case NodeProse():
             return printable(told.line)
-    phrase = _PHRASES.get(told.name, Phrase(told.name, tuple(told.fields)))
+    phrase = _PHRASES.get(told.name, Phrase(printable(told.name), tuple(told.fields)))
     words = {Weight.MILESTONE: ("green",), Weight.TROUBLE: ("red",), Weight.DETAIL: ("dim",)}.get(
         phrase.weight, ()
     )
-    shown = [f"{key}={_value(told.fields[key])}" for key in phrase.fields if _worth(told.fields.get(key))]
+    shown = [
+        f"{printable(key)}={_value(told.fields[key])}"
+        for key in phrase.fields
+        if _worth(told.fields.get(key))
+    ]
     return "  ".join([style.paint(phrase.words, *words) if words else phrase.words, *map(_dim(style), shown)])
 
 

@@ -25,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "lab" / "schemas" / "output.schema.json").read_text())
 
 
+#: Seconds that any command may take, the image made and the machine busy with other tests included.
+PATIENCE = 400
+
+
 def unique(prefix: str = "t") -> str:
     """A lab name that nobody else has."""
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
@@ -42,9 +46,8 @@ class Cli:
         places = {"IPSECLAB_HOME": str(self.home), "IPSECLAB_RUNS": str(self.home / "runs")}
         return kept | places | {"PYTHONPATH": str(ROOT)} | more
 
-    def __call__(
-        self, *arguments: str, timeout: float = 120, **more: str
-    ) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; `more` are environment variables."""
         return subprocess.run(
             [sys.executable, "-m", "lab", *arguments],
             env=self.environment(**more),
@@ -52,7 +55,7 @@ class Cli:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=PATIENCE,
             check=False,
         )
 

@@ -1,6 +1,7 @@
 """The founding command lines, with certificates made by the founding document's openssl commands.
 
-RSA-4096 keys, an X.509 v1 leaf without subjectAltName and authority key identifier: identities are subject names.
+RSA-4096 keys, X.509 v1 leaves without subjectAltName and authority key identifier: identities are the
+subject names.
 """
 
 import json
@@ -22,11 +23,13 @@ openssl genrsa -out ipsec/certs/ca-key.pem 4096
 openssl req -x509 -new -nodes -key ipsec/certs/ca-key.pem -sha256 -days 3650 -out ipsec/certs/ca-cert.pem \
     -subj "/CN=MyRootCA"
 openssl genrsa -out ipsec/certs/initiator-key.pem 4096
-openssl req -new -key ipsec/certs/initiator-key.pem -out ipsec/certs/initiator.csr -subj "/CN=ipsec-initiator"
+openssl req -new -key ipsec/certs/initiator-key.pem -out ipsec/certs/initiator.csr \
+    -subj "/CN=ipsec-initiator"
 openssl x509 -req -in ipsec/certs/initiator.csr -CA ipsec/certs/ca-cert.pem -CAkey ipsec/certs/ca-key.pem \
     -CAcreateserial -out ipsec/certs/initiator-cert.pem -days 365 -sha256
 openssl genrsa -out ipsec/certs/responder-key.pem 4096
-openssl req -new -key ipsec/certs/responder-key.pem -out ipsec/certs/responder.csr -subj "/CN=ipsec-responder"
+openssl req -new -key ipsec/certs/responder-key.pem -out ipsec/certs/responder.csr \
+    -subj "/CN=ipsec-responder"
 openssl x509 -req -in ipsec/certs/responder.csr -CA ipsec/certs/ca-cert.pem -CAkey ipsec/certs/ca-key.pem \
     -CAcreateserial -out ipsec/certs/responder-cert.pem -days 365 -sha256
 rm ipsec/certs/initiator.csr ipsec/certs/responder.csr ipsec/certs/ca-cert.srl
@@ -35,7 +38,7 @@ rm ipsec/certs/initiator.csr ipsec/certs/responder.csr ipsec/certs/ca-cert.srl
 
 @pytest.fixture(scope="session")
 def founding(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with ipsec/certs/ as the founding document makes it; three RSA-4096 keys, once per session."""
+    """ipsec/certs/ as the founding document makes it: three RSA-4096 keys, once a session."""
     if shutil.which("openssl") is None:
         pytest.skip("the openssl command is not installed")
     directory = tmp_path_factory.mktemp("founding")
@@ -59,7 +62,7 @@ def _start(directory: Path, role: str, *more: str) -> "subprocess.Popen[str]":
 
 
 def _events_until(process: "subprocess.Popen[str]", last: str) -> dict[str, dict[str, Any]]:
-    """Events by name, up to and with `last`; a node that fails ends its stream, and the test says what it told."""
+    """Events by name, up to and with `last`; fails with what was told where the stream ends before it."""
     found: dict[str, dict[str, Any]] = {}
     assert process.stdout is not None
     for line in process.stdout:

@@ -19,7 +19,7 @@ BACKENDS = [pytest.param("docker", marks=pytest.mark.docker), "process"]
 def test_scenario(cli: Cli, lab_name: Callable[[str], str], scenario: str, backend: str) -> None:
     """`run` judges both sides; what it leaves is its evidence and nothing else."""
     name = lab_name(backend)
-    done = cli("run", scenario, "-n", name, "-b", backend, "--key-type", "ecdsa-p256", "-v", timeout=240)
+    done = cli("run", scenario, "-n", name, "-b", backend, "--key-type", "ecdsa-p256", "-v")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"PASS {scenario} (")
     evidence = Path(cli.home) / "runs" / name / "latest"

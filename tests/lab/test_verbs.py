@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.lab.conftest import SCHEMA, Cli, unique
+from tests.lab.conftest import PATIENCE, SCHEMA, Cli, unique
 
 BACKENDS = [pytest.param("docker", marks=pytest.mark.docker), "process"]
 QUICK = ("--key-type", "ecdsa-p256")
@@ -103,7 +103,7 @@ def test_two_labs_at_once(cli: Cli, lab_name: Names, backend: str) -> None:
     names = [lab_name(backend) for _ in range(2)]
     started = [cli.start("up", "-n", name, "-b", backend, *QUICK) for name in names]
     for process in started:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
     found = [cli.json("status", "-n", name, "-b", backend)["labs"][0] for name in names]
     addresses = [node["address"] for lab in found for node in lab["nodes"]]
@@ -258,7 +258,7 @@ def test_down_all_is_for_our_own_labs_and_for_leftovers(cli: Cli) -> None:
     made = [
         client.volumes.create(ours, labels={LAB: ours, OWNER: "me"}),
         client.volumes.create(theirs, labels={LAB: theirs, OWNER: "somebody-else"}),
-        client.volumes.create(nobodys, labels={LAB: nobodys, OWNER: "compose"}),
+        client.volumes.create(nobodys, labels={LAB: nobodys}),
         client.volumes.create(unique("foreign"), labels={"com.example.lab": "x"}),
     ]
     try:
@@ -279,7 +279,7 @@ def test_down_all_is_for_our_own_labs_and_for_leftovers(cli: Cli) -> None:
 def test_two_ups_of_one_lab_meet_in_one_lab(cli: Cli, lab_name: Names) -> None:
     name = lab_name("process")
     started = [cli.start("up", "-n", name, "-b", "process", *QUICK) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in started]
+    said = [process.communicate(timeout=PATIENCE)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], said
     assert sum("already up" in text for text in said) == 1
 
