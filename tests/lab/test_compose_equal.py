@@ -48,7 +48,7 @@ def test_the_same_containers(compose: dict[str, Any], ours: dict[str, Container]
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_the_same_environment(compose: dict[str, Any], ours: dict[str, Container], node: str) -> None:
+def test_same_environment(compose: dict[str, Any], ours: dict[str, Container], node: str) -> None:
     given = compose["services"][node]["environment"]
     theirs = {key: yaml.safe_load(value) for key, value in given.items()}
     found = {k: yaml.safe_load(v) for k, v in ours[node].environment.items() if k not in ONLY_HERE}
@@ -94,7 +94,7 @@ def test_the_same_grace_and_network(compose: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_labels_that_the_lab_finds(compose: dict[str, Any], ours: dict[str, Container], node: str) -> None:
+def test_labels_for_finding(compose: dict[str, Any], ours: dict[str, Container], node: str) -> None:
     marks = {key: _default(value) for key, value in compose["services"][node]["labels"].items()}
     assert marks[LAB] == DEFAULT_NAME == ours[node].labels[LAB]
     assert (marks[NODE], marks[ROLE]) == (ours[node].labels[NODE], ours[node].labels[ROLE])
