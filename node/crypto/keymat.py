@@ -9,7 +9,7 @@ All our PRFs are HMACs and take Ni | Nr whole; only PRFs with keys of a fixed si
 """
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from node.crypto.aead import encr_key_size, integ_key_size
 from node.crypto.prf import output_size, prf, prf_plus
@@ -87,5 +87,5 @@ def _prf_of(suite: Suite) -> PrfId:
 
 
 def _cut(stream: bytes, sizes: tuple[int, ...]) -> list[Secret]:
-    edges = [sum(sizes[:n]) for n in range(len(sizes) + 1)]
+    edges = accumulate(sizes, initial=0)
     return [Secret(stream[start:end]) for start, end in pairwise(edges)]
