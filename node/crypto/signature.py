@@ -133,10 +133,10 @@ _CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
 class KeySigner:
     """Our private key, as the Signer port."""
 
-    __slots__ = ("_key", "_pss", "public_key")
+    __slots__ = ("_key", "_schemes", "public_key")
 
     def __init__(self, key: PrivateKey, *, pss: bool = False) -> None:
-        self._key, self._pss = key, pss
+        self._key, self._schemes = key, _schemes_of(key.public_key(), pss)
         self.public_key: bytes = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -155,24 +155,25 @@ class KeySigner:
         return AuthMethod.DIGITAL_SIGNATURE, bytes([len(scheme.identifier)]) + scheme.identifier + signature
 
     def _choose(self, peer_hashes: frozenset[HashId]) -> Scheme:
-        public = self._key.public_key()
-        wanted = (
-            _CURVE_HASHES.get(public.curve.name) if isinstance(public, ec.EllipticCurvePublicKey) else None
-        )
-        suited = [
-            s for s in SCHEMES if isinstance(public, s.key) and s.hash in peer_hashes and s.pss is self._pss
-        ]
-        if not suited:
-            named = ", ".join(str(h) for h in sorted(peer_hashes)) or "none"
-            detail = f"the peer accepts no signature hash that suits our key; it named {named}"
-            raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
-        return next((s for s in suited if s.hash == wanted), suited[0])
+        for scheme in self._schemes:
+            if scheme.hash in peer_hashes:
+                return scheme
+        named = ", ".join(str(h) for h in sorted(peer_hashes)) or "none"
+        detail = f"the peer accepts no signature hash that suits our key; it named {named}"
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
 
     def __repr__(self) -> str:
         return f"<KeySigner {type(self._key).__name__}>"
 
 
 _CURVE_HASHES = {"secp256r1": HashId.SHA2_256, "secp384r1": HashId.SHA2_384, "secp521r1": HashId.SHA2_512}
+
+
+def _schemes_of(public: PublicKey, pss: bool) -> tuple[Scheme, ...]:
+    """What a key can sign by, best first: of ECDSA's hashes, that of the curve's size."""
+    wanted = _CURVE_HASHES.get(public.curve.name) if isinstance(public, ec.EllipticCurvePublicKey) else None
+    suited = (s for s in SCHEMES if isinstance(public, s.key) and s.pss is pss)
+    return tuple(sorted(suited, key=lambda s: s.hash != wanted))
 
 
 def load_signer(pem: bytes, *, pss: bool = False) -> KeySigner:

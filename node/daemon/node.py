@@ -220,16 +220,25 @@ class Node:
                     self._outcome(False)
             case Dropped():
                 self._dropped(output)
-            case SaUp():
-                if output.is_initiator:
-                    self._initiated.add(output.ike_spi)
-            case SaDown():
-                self._initiated.discard(output.ike_spi)
-                if output.is_initiator and not output.established:
-                    self._outcome(False)
+            case SaUp() | SaDown():
+                self._sa_changed(output)
+
+    def _sa_changed(self, change: SaUp | SaDown) -> None:
+        if not change.is_initiator:
+            return
+        if isinstance(change, SaUp):
+            self._initiated.add(change.ike_spi)
+            return
+        self._initiated.discard(change.ike_spi)
+        if not change.established:
+            self._outcome(False)
 
     def _child_up(self, child: ChildSa) -> None:
-        if child.ike_spi in self._initiated and not self._stopping and (self.config.demo.message or self.config.demo.pings):
+        if (
+            child.ike_spi in self._initiated
+            and not self._stopping
+            and (self.config.demo.message or self.config.demo.pings)
+        ):
             self._spawn(self._show(child))
 
     def _dropped(self, dropped: Dropped) -> None:

@@ -244,8 +244,7 @@ class Endpoint:
     def _refuse(self, notify: Notify, header: Header, detail: str, path: Path, now: float) -> None:
         if not self._refusals.take(now):
             return
-        flags = int(HeaderFlags.RESPONSE)
-        answer = Header(header.spi_i, NO_SPI, header.exchange, header.message_id, flags)
+        answer = Header(header.spi_i, NO_SPI, header.exchange, header.message_id, HeaderFlags.RESPONSE)
         sealed = self._context.codec.seal(answer, (notify,), None, self._context.settings.mtu)
         peer = path.peer
         self._context.event(EventName.NOTIFY_SENT, notify=str(notify.notify_type), detail=detail, peer=peer)

@@ -238,7 +238,7 @@ class IkeSa:
         flags = (HeaderFlags.INITIATOR if self.is_initiator else 0) | (
             HeaderFlags.RESPONSE if response else 0
         )
-        return Header(self.spi_i, self.spi_r, exchange, message_id, int(flags))
+        return Header(self.spi_i, self.spi_r, exchange, message_id, flags)
 
 
 _SENT = {

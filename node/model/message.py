@@ -9,7 +9,7 @@ Rules:
 """
 
 from dataclasses import dataclass, field
-from enum import IntFlag
+from typing import Final
 
 from node.model.payloads import Payload
 from node.model.registry import ExchangeType
@@ -22,12 +22,12 @@ SPI_SIZE = 8
 NO_SPI = bytes(SPI_SIZE)
 
 
-class HeaderFlags(IntFlag):
-    """The flags octet of the header (RFC 7296 3.1). Other bits are ignored on receipt and survive."""
+class HeaderFlags:
+    """Bits of the header's flags octet (RFC 7296 3.1). Other bits are ignored on receipt and survive."""
 
-    INITIATOR = 0x08
-    VERSION = 0x10
-    RESPONSE = 0x20
+    INITIATOR: Final = 0x08
+    VERSION: Final = 0x10
+    RESPONSE: Final = 0x20
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ BOOLEAN, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER = 0x01, 0x02, 0x04, 0x06
 #: The universal types of the module; all else in it has a context-specific tag.
 UNIVERSAL = frozenset({SEQUENCE, BOOLEAN, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER})
 
+#: Those whose contents are bounded by their length alone.
+HARMLESS = frozenset({SEQUENCE, BOOLEAN, OCTET_STRING})
+
 CONSTRUCTED = 0x20
 CONTEXT, LAST_CONTEXT = 0x80, 0xBF
 LONG_TAG = 0x1F
@@ -88,16 +91,22 @@ def scan(octets: bytes, at: int, end: int) -> None:
         if at == ends[-1]:
             ends.pop()
             continue
-        identifier, start, stop = element(octets, at, ends[-1])
+        first, start = octets[at], at + 2
+        # Nearly every element has one octet of tag and one of length; the others are read with all care.
+        if start <= ends[-1] and first & LONG_TAG != LONG_TAG and octets[at + 1] < MORE:
+            identifier, stop = first, start + octets[at + 1]
+            if stop > ends[-1]:
+                raise DecodeError(DropReason.TRUNCATED, "element", "runs past the end", at)
+        else:
+            identifier, start, stop = element(octets, at, ends[-1])
         count += 1
         if count > MAX_ELEMENTS:
             raise DecodeError(DropReason.MALFORMED, "message", f"more than {MAX_ELEMENTS} elements", at)
-        first = octets[at]
         if first & CONSTRUCTED:
             ends.append(stop)
             if len(ends) > MAX_DEPTH + 1:
                 raise DecodeError(DropReason.MALFORMED, "message", f"nested deeper than {MAX_DEPTH}", at)
-        if not CONTEXT <= first <= LAST_CONTEXT:
+        if identifier not in HARMLESS and not CONTEXT <= first <= LAST_CONTEXT:
             _check_universal(octets, identifier, at, start, stop)
         at = start if first & CONSTRUCTED else stop
 
