@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...]`: run all benchmarks, or those named, one after the other.
 
-Each is a module of its own with its own options: `python -m bench.esp --help`. Exit code 1 where a goal is missed.
+Each is a module with its own options: `python -m bench.esp --help`. Exit code 1 where a goal is missed.
 """
 
 import subprocess
