@@ -122,6 +122,10 @@ class Backend(Protocol):
 
     name: str
 
+    def close(self) -> None:
+        """Let go of what is held between calls."""
+        ...
+
     def check(self) -> str:
         """Whether labs can run here: a line of facts. Raises EnvironmentNotReady with the remedy."""
         ...

@@ -20,7 +20,7 @@ from lab import home, images, labels
 from lab.backends import ca, containers, terminal
 from lab.backends.base import GRACE, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
 from lab.backends.containers import CA_NODE, Container
-from lab.backends.engine import engine_errors, gone_is_fine, run
+from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run
 from lab.backends.process import parse_control
 from lab.backends.queue import QueueFollower, Source
 from lab.errors import EnvironmentNotReady, NoSuchLab
@@ -62,6 +62,12 @@ class Engine:
                 raise EnvironmentNotReady(str(error)) from error
             self._client.api.timeout = REQUEST_TIMEOUT
         return self._client
+
+    def close(self) -> None:
+        """Close its connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     @property
     def api(self) -> Any:
@@ -124,9 +130,12 @@ class DockerLab:
             api = self._engine.api
             stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=live)
             streams.append(stream)
-            for line in event_lines(iter(stream)):
-                if line.strip():
-                    yield parse_line(node, line)
+            try:
+                for line in event_lines(iter(stream)):
+                    if line.strip():
+                        yield parse_line(node, line)
+            finally:
+                end_stream(stream)
             if live:
                 yield NodeExit(node, int(api.wait(container)["StatusCode"]))
                 return
@@ -220,6 +229,10 @@ class DockerBackend:
         self._waiting, self._subnet = waiting, subnet
         self._engine = Engine()
         self._image: images.NodeImage | None = None
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._engine.close()
 
     def check(self) -> str:
         """The engine's version and platform."""
@@ -362,12 +375,13 @@ class DockerBackend:
 
 def _run_ca(api: Any, container: str, tell: Tell) -> tuple[Certificate, ...]:
     """Start the CA, pass on what it says while it works, and read its report."""
-    stream = api.attach(container, stdout=False, stderr=True, stream=True, logs=True)
     api.start(container)
+    stream = api.logs(container, stdout=False, stderr=True, stream=True, follow=True)
     prose = []
     for line in event_lines(iter(stream)):
         prose.append(line)
         tell("ca", line.strip().removeprefix("ca: "))
+    end_stream(stream)
     code = int(api.wait(container)["StatusCode"])
     if code:
         raise ca.failure(code, "\n".join(prose))

@@ -93,8 +93,13 @@ class Ran:
 class ExecStream:
     """The two ends of a running exec: `read` yields (STDOUT or STDERR, octets) until the command ends."""
 
-    def __init__(self, reader: Any, sock: Any, terminal: bool) -> None:
-        self._reader, self._socket, self._terminal = reader, sock, terminal
+    def __init__(self, response: Any, terminal: bool) -> None:
+        # The response owns the socket: it must live as long as the stream.
+        self._response, self._terminal = response, terminal
+        self._reader = response.raw._fp.fp
+        self._socket = self._reader.raw._sock
+        # A command may be silent for longer than the timeout of a request.
+        self._socket.settimeout(None)
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Output as it comes."""
@@ -116,7 +121,8 @@ class ExecStream:
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._reader.close()
+        self._response.close()
+        self._socket.close()
 
 
 def open_exec(api: Any, exec_id: str, terminal: bool) -> ExecStream:
@@ -128,14 +134,7 @@ def open_exec(api: Any, exec_id: str, terminal: bool) -> ExecStream:
         stream=True,
     )
     api._raise_for_status(response)
-    reader = response.raw._fp.fp
-    sock = reader.raw._sock
-    # A command may be silent for longer than the timeout of a request.
-    sock.settimeout(None)
-    stream = ExecStream(reader, sock, terminal)
-    # The response owns the socket: it must live as long as the stream.
-    stream.response = response  # type: ignore[attr-defined]
-    return stream
+    return ExecStream(response, terminal)
 
 
 def run(api: Any, container: str, command: list[str], user: str = "") -> Ran:
@@ -150,6 +149,11 @@ def run(api: Any, container: str, command: list[str], user: str = "") -> Ran:
         stream.close()
     code = api.exec_inspect(exec_id)["ExitCode"]
     return Ran(int(code or 0), b"".join(parts[STDOUT]), b"".join(parts[STDERR]))
+
+
+def end_stream(stream: Any) -> None:
+    """Give back the connection of a log stream; its own `close` wakes a reader, but keeps the descriptor."""
+    stream._response.close()
 
 
 def gone_is_fine(action: Callable[[], object]) -> bool:

@@ -182,6 +182,10 @@ class ProcessBackend:
     def __init__(self, waiting: Callable[[str], None]) -> None:
         self._waiting = waiting
 
+    def close(self) -> None:
+        """Nothing is held."""
+        return
+
     def check(self) -> str:
         """Loopback and this Python are all it takes."""
         home.make_directory(home.home() / "labs")

@@ -68,7 +68,7 @@ def _bring_up(context: Context, runner: Runner, scenario: Scenario, key_type: st
     except BaseException:
         # Half a lab helps nobody, and an interrupted one is not what was asked for.
         with undisturbed():
-            runner.take_down(context.lab, keep_pki=True)
+            runner.take_down(context.lab)
         raise
 
 

@@ -164,6 +164,7 @@ def docker_lab() -> Iterator[RunningLab]:
         yield bring_up(runner, "hello", name)
     finally:
         runner.take_down(name)
+        runner.backend.close()
 
 
 def feed(told: list[Told]) -> Record:

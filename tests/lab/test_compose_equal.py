@@ -52,12 +52,11 @@ def test_same_environment(compose: dict[str, Any], ours: dict[str, Container], n
     given = compose["services"][node]["environment"]
     theirs = {key: yaml.safe_load(value) for key, value in given.items()}
     found = {k: yaml.safe_load(v) for k, v in ours[node].environment.items() if k not in ONLY_HERE}
-    # What the node takes as the default is no difference: a responder has no demo, an initiator says its name.
     assert found == theirs
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_the_same_rights(compose: dict[str, Any], ours: dict[str, Container], node: str) -> None:
+def test_same_rights(compose: dict[str, Any], ours: dict[str, Container], node: str) -> None:
     service, container = compose["services"][node], ours[node]
     assert service["command"] == list(container.command)
     assert service.get("user", "") == container.user

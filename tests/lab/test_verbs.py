@@ -262,7 +262,9 @@ def test_down_all_is_for_our_own_labs_and_for_leftovers(cli: Cli) -> None:
         client.volumes.create(unique("foreign"), labels={"com.example.lab": "x"}),
     ]
     try:
-        chosen = DockerBackend(print).owned("me")
+        backend = DockerBackend(print)
+        chosen = backend.owned("me")
+        backend.close()
         assert {ours, nobodys} <= set(chosen)
         assert theirs not in chosen
         done = cli("down", "-b", "docker", "-n", ours)
