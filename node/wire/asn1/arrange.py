@@ -4,7 +4,8 @@ The founding fields sa, ke, nonce and cert hold the first payload of their type,
 order. `order` holds the positions in the message of the payloads in the founding fields; it is absent where
 these stand first, as in the founding IKE_SA_INIT.
 
-1. Whatever was read is written again and must give the octets it was read from.
+1. Whatever is accepted is what we would write. The library reads DER only, so one value has one encoding;
+   where the module can say the same in two ways, the conversions accept the one that `write` chooses.
 2. A body is the contents octets of a payload's element, without its identifier and length (as RFC 7296 2.15
    leaves out the generic header), so the same in a founding field and in the list.
 """
@@ -15,9 +16,9 @@ from typing import cast
 from node.errors import DecodeError, DropReason
 from node.model.payloads import Payload
 from node.model.registry import PayloadType
-from node.wire.asn1 import association, der, payloads, schema
+from node.wire.asn1 import der, payloads, schema
 from node.wire.asn1.limits import MAX_DATAGRAM, MAX_PAYLOADS, NO_FRAGMENTS
-from node.wire.asn1.misfit import Misfit
+from node.wire.asn1.misfit import Misfit, not_canonical
 
 FOUNDING = (PayloadType.SA, PayloadType.KE, PayloadType.NONCE, PayloadType.CERT)
 
@@ -48,18 +49,11 @@ def read(contents: bytes) -> tuple[tuple[Payload, ...], tuple[bytes, ...]]:
     try:
         fields = schema.decode(schema.InnerPayloads, der.sequence(contents))
         pairs = _ordered(fields, _bodies(contents))
-        items = tuple(payload for payload, _ in pairs)
-        again = _fields(items)
-        if fields.sa is not None and again.sa is not None:
-            association.normalise(fields.sa, again.sa)
-        canonical = der.contents(schema.encode(again)) == contents
     except Misfit as error:
         raise DecodeError(error.reason, error.path, error.detail) from error
     except ValueError as error:
         raise DecodeError(DropReason.MALFORMED, "message", str(error)) from error
-    if not canonical:
-        raise DecodeError(DropReason.NOT_CANONICAL, "message", "would be written with other octets")
-    return items, tuple(octets for _, octets in pairs)
+    return tuple([payload for payload, _ in pairs]), tuple([octets for _, octets in pairs])
 
 
 def _fields(items: Sequence[Payload]) -> schema.InnerPayloads:
@@ -98,8 +92,7 @@ def _ordered(
 ) -> list[tuple[Payload, bytes]]:
     """Payloads with their bodies, in the order of the message."""
     elements = [e for e in (fields.sa, fields.ke, fields.nonce, fields.cert) if e is not None]
-    others = fields.payloads or []
-    positions = range(len(elements)) if fields.order is None else fields.order
+    others, positions = _listed(fields, len(elements))
     if len(elements) + len(others) > MAX_PAYLOADS:
         raise Misfit("message", f"more than {MAX_PAYLOADS} payloads")
     if len(positions) != len(elements) or len(set(positions)) != len(elements):
@@ -109,7 +102,24 @@ def _ordered(
         if not 0 <= position <= len(pairs):
             raise Misfit("order", "a position outside the message")
         pairs.insert(position, (payloads.read(element), octets))
+    _check_first([payload.type for payload, _ in pairs], positions)
     return pairs
+
+
+def _listed(fields: schema.InnerPayloads, founding: int) -> tuple[Sequence[schema.Payload], Sequence[int]]:
+    """The payloads of the list, and the positions of the `founding` other ones. Raises Misfit."""
+    usual = range(founding)
+    if fields.payloads is not None and not fields.payloads:
+        raise not_canonical("payloads", "an empty list")
+    if fields.order is not None and fields.order == list(usual):
+        raise not_canonical("order", "written out, though the founding fields stand first")
+    return fields.payloads or (), usual if fields.order is None else fields.order
+
+
+def _check_first(types: list[PayloadType], positions: Sequence[int]) -> None:
+    """Raise Misfit where a founding field does not hold the first payload of its type."""
+    if {types.index(kind) for kind in FOUNDING if kind in types} != set(positions):
+        raise not_canonical("payloads", "the first of its type, outside the founding field")
 
 
 def _position(item: tuple[int, object, object]) -> int:

@@ -7,7 +7,7 @@
 Rules:
 
 1. Sizes, counts and depth are bounded by `der` before the library decodes anything.
-2. What was decoded is encoded again and must give the octets that came: one spelling for each message.
+2. What is accepted would be written with the octets that came: one spelling for each message (see `arrange`).
 3. The AAD is the complete TLV of `header` as it came; what it leaves open, rule 2 closes.
 4. Only DecodeError leaves the reading functions, and IntegrityError `open`. Keys and meaning stay outside.
 """
@@ -20,7 +20,15 @@ from node.model.payloads import Payload
 from node.model.registry import ExchangeType, PayloadType
 from node.ports import Sealer
 from node.wire.asn1 import arrange, der, schema
-from node.wire.asn1.limits import EIGHT_OCTETS, FOUR_OCTETS, MAX_DATAGRAM, MAX_HEADER, NO_FRAGMENTS, OCTET
+from node.wire.asn1.limits import (
+    EIGHT_OCTETS,
+    FOUR_OCTETS,
+    MAX_DATAGRAM,
+    MAX_ELEMENTS,
+    MAX_HEADER,
+    NO_FRAGMENTS,
+    OCTET,
+)
 from node.wire.asn1.misfit import Misfit, within
 
 #: The first octet of every message: no ESP SPI on the same port begins with it.
@@ -29,8 +37,9 @@ IKE_FIRST_OCTET = der.SEQUENCE
 #: Identifier octet of the field `encrypted`.
 _ENCRYPTED_FIELD = 0xA5
 
-#: The payloads of the founding IKE_SA_INIT.
-FOUNDING_TYPES = (PayloadType.SA, PayloadType.KE, PayloadType.NONCE)
+#: Octets that cannot hold more elements than a receiver accepts, each of them taking two at least. All its
+#: other bounds hold for what `arrange` writes.
+SURELY_FEW = 2 * MAX_ELEMENTS
 
 #: Octets of the Pad Length field (RFC 7296 3.14).
 PAD_LENGTH_SIZE = 1
@@ -56,9 +65,9 @@ class Asn1Codec:
         start, end = _frame(octets)
         der.scan(octets, end, len(octets))
         payloads, bodies = arrange.read(octets[end:])
+        header, next_payload = _read_header(octets[start:end])
         # A founding message may leave nextPayload at 0: nothing is read from it, and the octets are signed.
-        written = (_write_header(envelope.header, first) for first in (_first(payloads), PayloadType.NONE))
-        if octets[start:end] not in written:
+        if header != envelope.header or next_payload not in (_first(payloads), PayloadType.NONE):
             raise DecodeError(DropReason.MALFORMED, "header/nextPayload", "not the type of the first payload")
         return Message(envelope.header, payloads, bodies, octets)
 
@@ -90,7 +99,8 @@ class Asn1Codec:
         """Write one datagram. Raises LocalMisuse where it would not fit, or a value is outside the module."""
         try:
             fields = arrange.write(payloads)
-            der.scan(fields, 0, len(fields))
+            if len(fields) > SURELY_FEW:
+                der.scan(fields, 0, len(fields))
             if sealer is None:
                 written = _write_header(header, _first(payloads))
             else:
@@ -131,7 +141,7 @@ def _read_header(octets: bytes) -> tuple[Header, int]:
         header = Header(
             within(element.initiator_spi, EIGHT_OCTETS, "header/initiatorSPI").to_bytes(SPI_SIZE),
             within(element.responder_spi, EIGHT_OCTETS, "header/responderSPI").to_bytes(SPI_SIZE),
-            ExchangeType(within(element.exchange_type, OCTET, "header/exchangeType")),
+            ExchangeType.of(within(element.exchange_type, OCTET, "header/exchangeType")),
             within(element.message_id, FOUR_OCTETS, "header/messageID"),
             within(element.flags, OCTET, "header/flags"),
             within(element.version, OCTET, "header/version"),
@@ -141,8 +151,8 @@ def _read_header(octets: bytes) -> tuple[Header, int]:
         raise DecodeError(error.reason, error.path, error.detail) from error
     except ValueError as error:
         raise DecodeError(DropReason.MALFORMED, "header", str(error)) from error
-    if octets != _write_header(header, next_payload):
-        raise DecodeError(DropReason.NOT_CANONICAL, "header", "would be written with other octets")
+    if element.length:
+        raise DecodeError(DropReason.NOT_CANONICAL, "header/length", "would be written as 0")
     return header, next_payload
 
 
@@ -164,15 +174,6 @@ def _write_header(header: Header, next_payload: int) -> bytes:
     )
 
 
-def _next_payloads(payloads: Sequence[Payload]) -> set[int]:
-    """The values of nextPayload that are accepted before `payloads`.
-
-    What a founding sender puts there is not written down: a message of its shape may leave it 0.
-    """
-    founding = tuple(payload.type for payload in payloads) == FOUNDING_TYPES
-    return {_first(payloads), PayloadType.NONE} if founding else {_first(payloads)}
-
-
 def _first(payloads: Sequence[Payload]) -> int:
     return payloads[0].type if payloads else PayloadType.NONE
 
@@ -180,14 +181,10 @@ def _first(payloads: Sequence[Payload]) -> int:
 def _read_encrypted(octets: bytes, at: int, opener: Sealer) -> bytes:
     """IV | ciphertext | ICV of the field `encrypted`, with the sizes that the algorithms have."""
     der.scan(octets, at, len(octets))
-    contents = octets[at:]
     try:
-        protected = schema.decode(schema.Encrypted, der.sequence(contents))
+        part = schema.decode(schema.Encrypted, der.sequence(octets[at:])).encrypted
     except ValueError as error:
         raise DecodeError(DropReason.MALFORMED, "encrypted", str(error)) from error
-    if der.contents(schema.encode(protected)) != contents:
-        raise DecodeError(DropReason.NOT_CANONICAL, "encrypted", "would be written with other octets")
-    part = protected.encrypted
     if (len(part.iv), len(part.icv)) != (opener.iv_size, opener.icv_size):
         raise IntegrityError
     if not part.ciphertext or len(part.ciphertext) % opener.block:

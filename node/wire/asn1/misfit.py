@@ -19,3 +19,8 @@ def within(value: int, highest: int, path: str, lowest: int = 0) -> int:
     if not lowest <= value <= highest:
         raise Misfit(path, f"not between {lowest} and {highest}")
     return value
+
+
+def not_canonical(path: str, detail: str) -> Misfit:
+    """The error for an element that says what we would write in another way."""
+    return Misfit(path, detail, DropReason.NOT_CANONICAL)

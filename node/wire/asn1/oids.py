@@ -11,7 +11,7 @@ from cryptography.x509 import ObjectIdentifier
 from node.model.proposal import Transform
 from node.model.registry import EncrId, IntegId, KeId, PrfId, TransformType
 from node.wire.asn1.limits import TWO_OCTETS
-from node.wire.asn1.misfit import Misfit
+from node.wire.asn1.misfit import Misfit, not_canonical
 
 #: The module's own arc, made from a random UUID (ITU-T X.667), which needs no registration.
 PRIVATE_ARC = "2.25.72626359925804047388312100943545564747"
@@ -85,6 +85,14 @@ def algorithm(kind: TransformType, oid: ObjectIdentifier, path: str) -> Transfor
     """The algorithm of transform type `kind` that `oid` names. Raises Misfit where the table has none."""
     found = _ALGORITHMS.get((kind, AES_256_CBC if oid == AES_256_CBC_ALIAS else oid))
     return found if found is not None else Transform(kind, _private_number(kind, oid, path))
+
+
+def group(oid: ObjectIdentifier, path: str) -> KeId:
+    """The key exchange method that `oid` names. Raises Misfit also where it has an identifier of its own."""
+    number = algorithm(_K, oid, path).id
+    if identifier(_K, number, None)[0] != oid:
+        raise not_canonical(path, "a private identifier of a method that has one in the table")
+    return KeId.of(number)
 
 
 def _private_number(kind: TransformType, oid: ObjectIdentifier, path: str) -> int:

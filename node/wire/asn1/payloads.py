@@ -1,10 +1,12 @@
 """Each payload of the model as an element of the module, and back, field by field.
 
-Both directions raise Misfit where a value is outside the module. Only ranges are judged here; that a nonce
-has 16 to 256 octets is refused on receipt alone, what we send is the engine's affair.
+Both directions raise Misfit where a value is outside the module. Reading raises it too where `write` would
+make another element of the payload: these functions are each other's inverse. That a nonce has 16 to 256
+octets is refused on receipt alone, what we send is the engine's affair.
 """
 
-from functools import singledispatch
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from node.errors import DropReason
 from node.model.payloads import (
@@ -21,6 +23,7 @@ from node.model.payloads import (
     Nonce,
     Notify,
     Payload,
+    SecurityAssociation,
     TrafficSelectors,
     Unknown,
     VendorId,
@@ -29,7 +32,6 @@ from node.model.registry import (
     AuthMethod,
     CertEncoding,
     IdType,
-    KeId,
     NotifyType,
     PayloadType,
     ProtocolId,
@@ -38,7 +40,7 @@ from node.model.registry import (
 from node.model.selectors import TrafficSelector, address
 from node.wire.asn1 import association, oids, schema
 from node.wire.asn1.limits import FIFTEEN_BITS, MAX_NONCE, MIN_NONCE, OCTET, TWO_OCTETS
-from node.wire.asn1.misfit import Misfit, within
+from node.wire.asn1.misfit import Misfit, not_canonical, within
 
 #: Types that have an element of their own, or frame others, and so are never written as unknown.
 NAMED_TYPES = frozenset(PayloadType)
@@ -47,112 +49,78 @@ NAMED_TYPES = frozenset(PayloadType)
 ADDRESS_SIZES = (4, 16)
 
 
-@singledispatch
-def write(payload: Payload) -> schema.Payload:
-    """The element of a payload. Raises Misfit."""
-    raise Misfit("message", f"{type(payload).__name__} is no payload")
-
-
-@singledispatch
-def read(element: schema.Payload) -> Payload:
-    """The payload of an element. Raises Misfit."""
-    raise Misfit("message", f"{type(element).__name__} is no element of a payload")
-
-
-write.register(association.write)
-read.register(association.read)
-
-
-@write.register
 def _write_nonce(payload: Nonce) -> schema.NoncePayload:
     return schema.NoncePayload(data=payload.data)
 
 
-@write.register
 def _write_cert(payload: Certificate) -> schema.CertPayload:
     encoding = within(payload.encoding, OCTET, "cert/encoding")
     return schema.CertPayload(cert_data=payload.data, encoding=encoding)
 
 
-@read.register
 def _read_cert(element: schema.CertPayload) -> Certificate:
     encoding = within(element.encoding, OCTET, "cert/encoding")
-    return Certificate(CertEncoding(encoding), element.cert_data)
+    return Certificate(CertEncoding.of(encoding), element.cert_data)
 
 
-@write.register
 def _write_certreq(payload: CertificateRequest) -> schema.CertReqPayload:
     encoding = within(payload.encoding, OCTET, "certreq/encoding")
     return schema.CertReqPayload(encoding=encoding, authorities=payload.authorities)
 
 
-@read.register
 def _read_certreq(element: schema.CertReqPayload) -> CertificateRequest:
     encoding = within(element.encoding, OCTET, "certreq/encoding")
-    return CertificateRequest(CertEncoding(encoding), element.authorities)
+    return CertificateRequest(CertEncoding.of(encoding), element.authorities)
 
 
-@write.register
 def _write_auth(payload: Authentication) -> schema.AuthPayload:
     return schema.AuthPayload(method=within(payload.method, OCTET, "auth/method"), data=payload.data)
 
 
-@read.register
 def _read_auth(element: schema.AuthPayload) -> Authentication:
-    return Authentication(AuthMethod(within(element.method, OCTET, "auth/method")), element.data)
+    return Authentication(AuthMethod.of(within(element.method, OCTET, "auth/method")), element.data)
 
 
-@write.register
 def _write_auth_nonce(payload: AuthNonce) -> schema.AuthNoncePayload:
     return schema.AuthNoncePayload(data=payload.data)
 
 
-@read.register
 def _read_auth_nonce(element: schema.AuthNoncePayload) -> AuthNonce:
     return AuthNonce(element.data)
 
 
-@write.register
 def _write_vendor_id(payload: VendorId) -> schema.VendorIdPayload:
     return schema.VendorIdPayload(data=payload.data)
 
 
-@read.register
 def _read_vendor_id(element: schema.VendorIdPayload) -> VendorId:
     return VendorId(element.data)
 
 
-@write.register
 def _write_eap(payload: Eap) -> schema.EapPayload:
     return schema.EapPayload(data=payload.data)
 
 
-@read.register
 def _read_eap(element: schema.EapPayload) -> Eap:
     return Eap(element.data)
 
 
-@write.register
 def _write_ke(payload: KeyExchange) -> schema.KEPayload:
     number = within(payload.group, TWO_OCTETS, "ke/dhGroup")
     oid, _ = oids.identifier(TransformType.KE, number, None)
     return schema.KEPayload(dh_group=oid, public_key=payload.data)
 
 
-@read.register
 def _read_ke(element: schema.KEPayload) -> KeyExchange:
-    group = oids.algorithm(TransformType.KE, element.dh_group, "ke/dhGroup")
-    return KeyExchange(KeId(group.id), element.public_key)
+    return KeyExchange(oids.group(element.dh_group, "ke/dhGroup"), element.public_key)
 
 
-@read.register
 def _read_nonce(element: schema.NoncePayload) -> Nonce:
     if not MIN_NONCE <= len(element.data) <= MAX_NONCE:
         raise Misfit("nonce", f"{len(element.data)} octets instead of 16 to 256", DropReason.BAD_NONCE)
     return Nonce(element.data)
 
 
-@write.register
 def _write_id(payload: Identification) -> schema.IDiPayload | schema.IDrPayload:
     number = within(payload.id_type, OCTET, "id/idType")
     if payload.type == PayloadType.IDI:
@@ -162,13 +130,11 @@ def _write_id(payload: Identification) -> schema.IDiPayload | schema.IDrPayload:
     raise Misfit("id", f"{payload.type} is neither IDi nor IDr")
 
 
-@read.register
 def _read_id(element: schema.IDiPayload | schema.IDrPayload) -> Identification:
     kind = PayloadType.IDI if isinstance(element, schema.IDiPayload) else PayloadType.IDR
-    return Identification(kind, IdType(within(element.id_type, OCTET, "id/idType")), element.data)
+    return Identification(kind, IdType.of(within(element.id_type, OCTET, "id/idType")), element.data)
 
 
-@write.register
 def _write_notify(payload: Notify) -> schema.NotifyPayload:
     within(len(payload.spi), OCTET, "notify/spi")
     return schema.NotifyPayload(
@@ -179,28 +145,34 @@ def _write_notify(payload: Notify) -> schema.NotifyPayload:
     )
 
 
-@read.register
 def _read_notify(element: schema.NotifyPayload) -> Notify:
-    kind = NotifyType(within(element.notify_type, TWO_OCTETS, "notify/notifyType"))
-    protocol = ProtocolId(within(element.protocol_id, OCTET, "notify/protocolID"))
-    return Notify(kind, element.data, protocol, element.spi or b"")
+    kind = NotifyType.of(within(element.notify_type, TWO_OCTETS, "notify/notifyType"))
+    protocol = ProtocolId.of(within(element.protocol_id, OCTET, "notify/protocolID"))
+    if element.spi is None:
+        return Notify(kind, element.data, protocol)
+    if not element.spi:
+        raise not_canonical("notify/spi", "an empty SPI written out")
+    within(len(element.spi), OCTET, "notify/spi")
+    return Notify(kind, element.data, protocol, element.spi)
 
 
-@write.register
 def _write_delete(payload: Delete) -> schema.DeletePayload:
-    sizes = {len(spi) for spi in payload.spis}
-    if len(sizes) > 1 or not sizes <= set(range(1, OCTET + 1)):
-        raise Misfit("delete/spis", f"SPIs that are not all of one size from 1 to {OCTET}")
+    _check_spis(payload.spis)
     protocol = within(payload.protocol, OCTET, "delete/protocolID")
     return schema.DeletePayload(protocol_id=protocol, spis=list(payload.spis))
 
 
-@read.register
+def _check_spis(spis: Sequence[bytes]) -> None:
+    sizes = set(map(len, spis))
+    if len(sizes) > 1 or not all(1 <= size <= OCTET for size in sizes):
+        raise Misfit("delete/spis", f"SPIs that are not all of one size from 1 to {OCTET}")
+
+
 def _read_delete(element: schema.DeletePayload) -> Delete:
-    return Delete(ProtocolId(within(element.protocol_id, OCTET, "delete/protocolID")), tuple(element.spis))
+    _check_spis(element.spis)
+    return Delete(ProtocolId.of(within(element.protocol_id, OCTET, "delete/protocolID")), tuple(element.spis))
 
 
-@write.register
 def _write_ts(payload: TrafficSelectors) -> schema.TSiPayload | schema.TSrPayload:
     selectors = [_write_selector(s) for s in payload.selectors]
     if payload.type == PayloadType.TSI:
@@ -210,7 +182,6 @@ def _write_ts(payload: TrafficSelectors) -> schema.TSiPayload | schema.TSrPayloa
     raise Misfit("ts", f"{payload.type} is neither TSi nor TSr")
 
 
-@read.register
 def _read_ts(element: schema.TSiPayload | schema.TSrPayload) -> TrafficSelectors:
     kind = PayloadType.TSI if isinstance(element, schema.TSiPayload) else PayloadType.TSR
     return TrafficSelectors(kind, tuple(map(_read_selector, element.selectors)))
@@ -243,7 +214,6 @@ def _read_selector(element: schema.TrafficSelector) -> TrafficSelector:
     )
 
 
-@write.register
 def _write_cp(payload: Configuration) -> schema.ConfigurationPayload:
     attributes = [
         schema.ConfigurationAttribute(
@@ -256,7 +226,6 @@ def _write_cp(payload: Configuration) -> schema.ConfigurationPayload:
     )
 
 
-@read.register
 def _read_cp(element: schema.ConfigurationPayload) -> Configuration:
     attributes = tuple(
         ConfigurationAttribute(within(a.attribute_type, FIFTEEN_BITS, "cp/attributes/attributeType"), a.value)
@@ -265,15 +234,68 @@ def _read_cp(element: schema.ConfigurationPayload) -> Configuration:
     return Configuration(within(element.cfg_type, OCTET, "cp/cfgType"), attributes)
 
 
-@write.register
 def _write_unknown(payload: Unknown) -> schema.UnknownPayload:
-    number = within(payload.type, OCTET, "unknown/payloadType")
-    if number in NAMED_TYPES:
-        raise Misfit("unknown/payloadType", f"{PayloadType(number)} has an element of its own")
+    number = _unnamed(payload.type)
     return schema.UnknownPayload(payload_type=number, critical=payload.critical, body=payload.body)
 
 
-@read.register
 def _read_unknown(element: schema.UnknownPayload) -> Unknown:
-    number = within(element.payload_type, OCTET, "unknown/payloadType")
-    return Unknown(PayloadType(number), element.critical, element.body)
+    return Unknown(PayloadType(_unnamed(element.payload_type)), element.critical, element.body)
+
+
+def _unnamed(payload_type: int) -> int:
+    number = within(payload_type, OCTET, "unknown/payloadType")
+    if number in NAMED_TYPES:
+        raise Misfit("unknown/payloadType", f"{PayloadType(number)} has an element of its own")
+    return number
+
+
+_WRITERS: dict[type[Payload], Callable[[Any], schema.Payload]] = {
+    SecurityAssociation: association.write,
+    KeyExchange: _write_ke,
+    Nonce: _write_nonce,
+    Certificate: _write_cert,
+    Identification: _write_id,
+    CertificateRequest: _write_certreq,
+    Authentication: _write_auth,
+    AuthNonce: _write_auth_nonce,
+    Notify: _write_notify,
+    Delete: _write_delete,
+    VendorId: _write_vendor_id,
+    TrafficSelectors: _write_ts,
+    Configuration: _write_cp,
+    Eap: _write_eap,
+    Unknown: _write_unknown,
+}
+_READERS: dict[type[schema.Payload], Callable[[Any], Payload]] = {
+    schema.SAPayload: association.read,
+    schema.KEPayload: _read_ke,
+    schema.NoncePayload: _read_nonce,
+    schema.CertPayload: _read_cert,
+    schema.IDiPayload: _read_id,
+    schema.IDrPayload: _read_id,
+    schema.CertReqPayload: _read_certreq,
+    schema.AuthPayload: _read_auth,
+    schema.AuthNoncePayload: _read_auth_nonce,
+    schema.NotifyPayload: _read_notify,
+    schema.DeletePayload: _read_delete,
+    schema.VendorIdPayload: _read_vendor_id,
+    schema.TSiPayload: _read_ts,
+    schema.TSrPayload: _read_ts,
+    schema.ConfigurationPayload: _read_cp,
+    schema.EapPayload: _read_eap,
+    schema.UnknownPayload: _read_unknown,
+}
+
+
+def write(payload: Payload) -> schema.Payload:
+    """The element of a payload. Raises Misfit."""
+    convert = _WRITERS.get(type(payload))
+    if convert is None:
+        raise Misfit("message", f"{type(payload).__name__} is no payload")
+    return convert(payload)
+
+
+def read(element: schema.Payload) -> Payload:
+    """The payload of an element. Raises Misfit, also where it would be written in another way."""
+    return _READERS[type(element)](element)
