@@ -3,6 +3,8 @@
 1. A lab is a directory (`state`); it exists from the moment lab.json is there until the directory is gone.
 2. Nodes run under a supervisor in a session of its own (`supervisor`).
 3. A process is only ever signalled by id and start time.
+4. The netns backend is this one with namespaces around the nodes (`netns`): what differs there is a method
+   of its own here.
 """
 
 import json
@@ -12,23 +14,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lab import home, labels
-from lab.backends import ca, state
+from lab.backends import ca
 from lab.backends.addresses import Address, allocate
 from lab.backends.base import GRACE, Certificate, LabInfo, NodeInfo, Removed, Tell
 from lab.backends.files import FileFollower
-from lab.backends.state import LAB_FILE, State
+from lab.backends.state import LAB_FILE, State, names
 from lab.backends.supervisor import EXITS_FILE, PROCESSES_FILE, START_FILE, SUPERVISOR
 from lab.backends.watch import watch
 from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.labels import Role
 from lab.library import project_directory
-from lab.plan import NodePlan, Place, Plan, document
+from lab.plan import Config, NodePlan, Place, Plan, document
 from lab.text import listing, parse_time
 
 #: Seconds for the supervisor to start every node: starting 200 processes takes a tenth of it.
@@ -48,22 +51,24 @@ def clean_environment() -> dict[str, str]:
 class ProcessLab:
     """One lab of this backend."""
 
-    def __init__(self, name: str) -> None:
-        self._state = State(name)
+    backend = "process"
+
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def info(self) -> LabInfo:
         """How it is now. Raises NoSuchLab."""
         found = self._state.read()
         if found is None:
             raise NoSuchLab(
-                f"no lab {self._state.name!r} here: there are {listing(state.names())}: ipseclab up "
-                "starts one"
+                f"no lab {self._state.name!r} here: there are {listing(names(self._state.folder))}: "
+                "ipseclab up starts one"
             )
         processes, exits = self._state.processes(), self._state.exits()
         created = parse_time(found["created"])
         return LabInfo(
             name=self._state.name,
-            backend=ProcessBackend.name,
+            backend=self.backend,
             scenario=found["scenario"],
             owner=found["owner"],
             created=created,
@@ -126,6 +131,10 @@ class ProcessLab:
             "NODE_CONTROL__SOCKET": str(self._state.socket(node)),
         }
 
+    def entrance(self, node: str) -> AbstractContextManager[Callable[[], None]]:
+        """What a command at the node does before it starts. Raises EnvironmentNotReady."""
+        return nullcontext(default_interrupt)
+
     def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
         """Run a command on this host with the node's environment; its exit code, or 125 to 127 as docker."""
         environment = self._environment(node)
@@ -133,9 +142,10 @@ class ProcessLab:
             # Ctrl-C is the command's to handle; we only wait for it.
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
-                code = subprocess.run(
-                    list(command), env=environment, check=False, preexec_fn=_default_interrupt
-                ).returncode
+                with self.entrance(node) as enter:
+                    code = subprocess.run(
+                        list(command), env=environment, check=False, preexec_fn=enter
+                    ).returncode
             finally:
                 signal.signal(signal.SIGINT, before)
         except FileNotFoundError:
@@ -154,7 +164,8 @@ class ProcessLab:
             process.wait(GRACE)
 
 
-def _default_interrupt() -> None:
+def default_interrupt() -> None:
+    """Let Ctrl-C end the command, not us."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -178,6 +189,8 @@ class ProcessBackend:
     """Labs of plain processes."""
 
     name = "process"
+    folder = "labs"
+    supervisor = "lab.backends.supervisor"
 
     def __init__(self, waiting: Callable[[str], None]) -> None:
         self._waiting = waiting
@@ -188,7 +201,7 @@ class ProcessBackend:
 
     def check(self) -> str:
         """Loopback and this Python are all it takes."""
-        home.make_directory(home.home() / "labs")
+        home.make_directory(home.home() / self.folder)
         version = ".".join(str(part) for part in sys.version_info[:3])
         return f"plain processes on loopback, Python {version}, no privileges needed"
 
@@ -198,15 +211,19 @@ class ProcessBackend:
 
     def labs(self) -> tuple[LabInfo, ...]:
         """Every lab that has a directory."""
-        return tuple(self.lab(name).info() for name in state.names())
+        return tuple(self.lab(name).info() for name in names(self.folder))
 
     def owned(self, who: str) -> tuple[str, ...]:
         """Labs that `who` may remove: a home belongs to one user."""
-        return state.names()
+        return names(self.folder)
 
     def lab(self, name: str) -> ProcessLab:
         """A handle for the lab of that name."""
-        return ProcessLab(name)
+        return ProcessLab(self.state(name))
+
+    def state(self, name: str) -> State:
+        """The files of the lab of that name."""
+        return State(name, self.folder)
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Held while a lab is being made or removed."""
@@ -214,10 +231,8 @@ class ProcessBackend:
 
     def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
         """Make the directory, run the CA and write what each node needs."""
-        place = State(plan.lab)
-        others = [State(name).read() for name in state.names()]
-        taken = {node["host"] for other in others if other for node in other["nodes"]}
-        addresses = allocate([node.name for node in plan.nodes], taken)
+        place = self.state(plan.lab)
+        addresses = self.addresses(plan)
         for leftover in (PROCESSES_FILE, EXITS_FILE):
             (place.directory / leftover).unlink(missing_ok=True)
         nodes = [
@@ -243,15 +258,27 @@ class ProcessBackend:
         certificates = _run_ca(place, plan, tell)
         start = {
             "grace": GRACE,
-            "nodes": {n.name: _start_order(place, plan, n, addresses) for n in plan.nodes},
+            "nodes": {n.name: self.order(place, n, addresses) for n in plan.nodes},
         }
         place.write(START_FILE, json.dumps(start))
         return certificates
 
+    def addresses(self, plan: Plan) -> dict[str, Address]:
+        """Where each node listens. Raises EnvironmentNotReady."""
+        others = [self.state(name).read() for name in names(self.folder)]
+        taken = {node["host"] for other in others if other for node in other["nodes"]}
+        return allocate([node.name for node in plan.nodes], taken)
+
+    def order(self, place: State, node: NodePlan, addresses: dict[str, Address]) -> dict[str, Any]:
+        """Write the node's configuration; what the supervisor starts."""
+        files = Files(place.pki / "certs", place.pki / "keys" / node.name, place.socket(node.name))
+        config = node.configuration(node_place(node, addresses, files, tun=False))
+        return start_order(place, node, config, "--no-tun")
+
     def start(self, name: str) -> None:
         """Start the supervisor and wait until it has started every node."""
-        place = State(name)
-        argv = [sys.executable, "-m", "lab.backends.supervisor", str(place.directory)]
+        place = self.state(name)
+        argv = [sys.executable, "-m", self.supervisor, str(place.directory)]
         with watch_closing(place.directory) as changed:
             log = (place.directory / "supervisor.log").open("ab")
             with log:
@@ -276,7 +303,7 @@ class ProcessBackend:
 
     def remove(self, name: str, *, keep_pki: bool) -> Removed:
         """Stop every node and remove the directory."""
-        place = State(name)
+        place = self.state(name)
         removed = [("process", node or "supervisor") for node in _stop_all(place)]
         if not place.directory.exists():
             return Removed(tuple(removed))
@@ -355,23 +382,34 @@ def _run_ca(place: State, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
     return ca.read_report("".join(report))
 
 
-def _start_order(place: State, plan: Plan, node: NodePlan, addresses: dict[str, Address]) -> dict[str, Any]:
-    own = addresses[node.name]
-    peer = addresses[node.peers[0]]
-    path = place.nodes / f"{node.name}.yaml"
-    config = node.configuration(
-        Place(
-            listen_address=own.host,
-            port=own.port,
-            peer_address=peer.host,
-            peer_port=peer.port or own.port,
-            ca=str(place.pki / "certs" / "ca-cert.pem"),
-            certificate=str(place.pki / "certs" / f"{node.name}-cert.pem"),
-            key=str(place.pki / "keys" / node.name / f"{node.name}-key.pem"),
-            socket=str(place.socket(node.name)),
-            tun=False,
-        )
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a node finds what the CA issued, and where it puts its control socket."""
+
+    certificates: Path
+    key_directory: Path
+    socket: Path
+
+
+def node_place(node: NodePlan, addresses: dict[str, Address], files: Files, *, tun: bool) -> Place:
+    """The place of a node on this host."""
+    own, peer = addresses[node.name], addresses[node.peers[0]]
+    return Place(
+        listen_address=own.host,
+        port=own.port,
+        peer_address=peer.host,
+        peer_port=peer.port or own.port,
+        ca=str(files.certificates / "ca-cert.pem"),
+        certificate=str(files.certificates / f"{node.name}-cert.pem"),
+        key=str(files.key_directory / f"{node.name}-key.pem"),
+        socket=str(files.socket),
+        tun=tun,
     )
+
+
+def start_order(place: State, node: NodePlan, config: Config, *options: str) -> dict[str, Any]:
+    """Write the node's configuration; its command line and environment."""
     place.write(f"nodes/{node.name}.yaml", document(config))
-    argv = [sys.executable, "-m", "node", "--config", str(path), "--no-tun"]
+    path = place.nodes / f"{node.name}.yaml"
+    argv = [sys.executable, "-m", "node", "--config", str(path), *options]
     return {"argv": argv, "env": clean_environment()}

@@ -1,4 +1,4 @@
-"""Files of one lab of the process backend.
+"""Files of one lab of a backend without an engine: process and netns.
 
 lab.json         who made it, its nodes and their addresses (written first, replaced atomically)
 start.json       what the supervisor starts
@@ -30,13 +30,14 @@ MAX_SOCKET_PATH = 103
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The directory of one lab; `name` is the lab's."""
+    """The directory of one lab; `name` is the lab's, `folder` the backend's."""
 
     name: str
+    folder: str = "labs"
 
     @property
     def directory(self) -> Path:
-        return home() / "labs" / self.name
+        return home() / self.folder / self.name
 
     @property
     def nodes(self) -> Path:
@@ -119,6 +120,6 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def names() -> tuple[str, ...]:
-    """The labs that have a directory."""
-    return tuple(sorted(path.parent.name for path in (home() / "labs").glob(f"*/{LAB_FILE}")))
+def names(folder: str) -> tuple[str, ...]:
+    """The labs that have a directory in this folder."""
+    return tuple(sorted(path.parent.name for path in (home() / folder).glob(f"*/{LAB_FILE}")))

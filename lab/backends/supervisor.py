@@ -7,6 +7,8 @@ DIRECTORY`.
 3. What it starts it writes down before it starts the next, so that a kill at any moment leaves nothing
    unknown.
 4. SIGTERM stops every node as `docker stop` does. It ends with its last node.
+
+The netns backend puts namespaces around the same (`netns_supervisor`).
 """
 
 import json
@@ -14,9 +16,10 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from lab.backends.processes import identify
 
@@ -26,19 +29,28 @@ EXITS_FILE = "exits.jsonl"
 SUPERVISOR = ""
 
 
-class _Supervisor:
+class Supervisor:
+    """Starts what `order` says, in `directory`; see above."""
+
     def __init__(self, directory: Path, order: dict[str, Any]) -> None:
-        self._directory, self._order = directory, order
+        self.directory, self.order = directory, order
         self._children: dict[int, str] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """The supervisor of the lab in this directory."""
+        return cls(directory, json.loads((directory / START_FILE).read_text()))
+
     def run(self) -> None:
+        """Start everything and stay until the last process has ended."""
         self._note_process(SUPERVISOR, os.getpid())
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGALRM, self._kill)
         # A signal between two starts would miss the nodes that come after it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        for name, node in self._order["nodes"].items():
+        self.prepare()
+        for name, node in self.order["nodes"].items():
             self._start(name, node)
         self._append(PROCESSES_FILE, {"node": None})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -47,18 +59,25 @@ class _Supervisor:
             if (name := self._children.pop(pid, None)) is not None:
                 self._note_exit(name, os.waitstatus_to_exitcode(status))
 
+    def prepare(self) -> None:
+        """Make what the nodes need before the first of them starts; loopback is there already."""
+
+    def enter(self, name: str) -> None:
+        """What the process of node `name` does before it becomes the node."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
     def _start(self, name: str, node: dict[str, Any]) -> None:
-        log = self._directory / "nodes" / name
+        log = self.directory / "nodes" / name
         with open(f"{log}.jsonl", "ab") as out, open(f"{log}.log", "ab") as err:
             try:
                 process = subprocess.Popen(
                     node["argv"],
                     env=node["env"],
-                    cwd=self._directory,
+                    cwd=self.directory,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,
-                    preexec_fn=_unblock,
+                    preexec_fn=partial(self.enter, name),
                 )
             except OSError as error:
                 err.write(f"cannot be started: {error}\n".encode())
@@ -79,7 +98,7 @@ class _Supervisor:
     def _append(self, name: str, record: dict[str, object]) -> None:
         # One write per line: a reader never sees half a record.
         descriptor = os.open(
-            self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            self.directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         try:
             os.write(descriptor, json.dumps(record).encode() + b"\n")
@@ -89,21 +108,16 @@ class _Supervisor:
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
         for pid in self._children:
             os.kill(pid, signal.SIGTERM)
-        signal.alarm(self._order["grace"])
+        signal.alarm(self.order["grace"])
 
     def _kill(self, _number: int, _frame: FrameType | None) -> None:
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
 
 
-def _unblock() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
 def main() -> None:
     """Start what DIRECTORY/start.json orders and stay until the last process has ended."""
-    directory = Path(sys.argv[1])
-    _Supervisor(directory, json.loads((directory / START_FILE).read_text())).run()
+    Supervisor.of(Path(sys.argv[1])).run()
 
 
 if __name__ == "__main__":
