@@ -83,6 +83,6 @@ class DataPlane:
         self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
         return None
 
-    def lost(self, detail: str) -> None:
-        """A decrypted packet could not be handed over to the TUN device."""
-        self._log.drop(EventName.PACKET_DROPPED, DropReason.TUN_QUEUE_FULL, detail=detail)
+    def lost(self, detail: str, reason: DropReason = DropReason.TUN_QUEUE_FULL) -> None:
+        """An inner packet could not be handed over to the TUN device, or could not be made."""
+        self._log.drop(EventName.PACKET_DROPPED, reason, detail=detail)

@@ -19,6 +19,7 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from node.daemon.dataplane import DataPlane, Origin
+from node.errors import DropReason, LocalMisuse
 from node.esp.host import EchoReplied, Host, Send, UdpReceived
 from node.esp.ip import UdpDatagram, read_udp, unpack
 from node.esp.tunnel import Outgoing
@@ -78,11 +79,11 @@ class UserSpaceInner:
 
     def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
         """Send a UDP message from the demo port."""
-        self._plane.packet(self._host.send_udp(target, self._port, port, payload))
+        _send_made(self._plane, lambda: self._host.send_udp(target, self._port, port, payload))
 
     def ping(self, target: IPAddress, sequence: int) -> None:
         """Send an ICMP echo request."""
-        self._plane.packet(self._host.ping(sequence, target))
+        _send_made(self._plane, lambda: self._host.ping(sequence, target))
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -141,7 +142,7 @@ class KernelInner:
     def ping(self, target: IPAddress, sequence: int) -> None:
         """Send an ICMP echo request."""
         if self._icmp is None:
-            self._plane.packet(self._host.ping(sequence, target))
+            _send_made(self._plane, lambda: self._host.ping(sequence, target))
             return
         kind = 8 if target.version == 4 else 128
         self._send(self._icmp, _ECHO.pack(kind, 0, 0, 0, sequence & 0xFFFF) + _PING_DATA, (str(target), 0))
@@ -215,6 +216,19 @@ class KernelInner:
 
     def _sent(self, packet: bytes, outgoing: Outgoing) -> None:
         _tell_sent(packet, outgoing, self._port, self._listener)
+
+
+def _send_made(plane: DataPlane, make: Callable[[], bytes]) -> None:
+    """Send what the host makes; what it cannot make is lost, as the kernel's own sockets would lose it.
+
+    A peer chooses port and size of what we acknowledge: port 0, or more than our MTU, must not end the node.
+    """
+    try:
+        packet = make()
+    except LocalMisuse as error:
+        plane.lost(str(error), DropReason.INNER_MALFORMED)
+        return
+    plane.packet(packet)
 
 
 def _tell_sent(packet: bytes, outgoing: Outgoing, port: int, listener: Listener) -> None:
