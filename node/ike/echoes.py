@@ -38,6 +38,10 @@ class Echoes:
         kept = self._kept.get(spi)
         return kept[0].datagrams if kept is not None and kept[0].is_for(octets) else None
 
+    def deadline(self) -> float | None:
+        """When the oldest is due to be forgotten, or None."""
+        return next((until for _, until in self._kept.values()), None)
+
     def expire(self, now: float) -> None:
         """Forget what is too old."""
         while self._kept:

@@ -52,6 +52,9 @@ REFUSALS_PER_SECOND, REFUSAL_BURST = 20.0, 40
 
 MAJOR_VERSION = 2
 
+#: The timer of what is left of closed SAs; every other key is an SPI of eight octets.
+_ECHOES = b""
+
 
 class Endpoint:
     """All IKE SAs of one node, in both roles."""
@@ -96,6 +99,10 @@ class Endpoint:
     def handle_timeout(self, now: float) -> None:
         """Let time pass: call when `deadline` has come; calling early or late does no harm."""
         for spi in self._timers.due(now):
+            if spi == _ECHOES:
+                self._echoes.expire(now)
+                self._timers.set(_ECHOES, self._echoes.deadline())
+                continue
             sa = self._sas[spi]
             sa.timeout(now)
             self._settle(sa, now)
@@ -258,6 +265,7 @@ class Endpoint:
         if sa.phase is Phase.CLOSED:
             if self._sas.pop(spi, None) is not None and sa.window.answered is not None:
                 self._echoes.keep(spi, sa.window.answered, now)
+                self._timers.set(_ECHOES, self._echoes.deadline())
             self._half_open.discard(spi)
             self._timers.set(spi, None)
             return
