@@ -10,10 +10,11 @@ from typing import NoReturn
 
 from lab import output
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, judge, show, up
+from lab.commands import about, doctor, judge, show, up
 from lab.commands.context import DEFAULT_NAME, Context
-from lab.console import make_console, stdout_style
-from lab.errors import ExitCode, LabError, TimedOut, UsageError
+from lab.console import Console, make_console, stdout_style
+from lab.doctor.examine import head
+from lab.errors import EnvironmentNotReady, ExitCode, LabError, TimedOut, UsageError
 from lab.text import did_you_mean, listing, printable
 
 Verb = Callable[[Context, argparse.Namespace], int]
@@ -29,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "run": judge.run,
     "scenarios": judge.scenarios,
     "lint": judge.lint,
+    "doctor": doctor.doctor,
     "image": about.image,
     "version": about.version,
 }
@@ -44,7 +46,10 @@ ALIASES = {
     "connect": "shell",
     "test": "run",
     "validate": "lint",
+    "check-env": "doctor",
 }
+#: Verbs that make labs: where the environment lets them down, the doctor speaks first.
+MAKING = ("up", "run")
 KEY_TYPES = ("rsa4096", "rsa2048", "ecdsa-p256", "ecdsa-p384", "ed25519")
 
 EPILOG = """\
@@ -59,6 +64,7 @@ verbs:
   run SCENARIO|all     up, judge, keep the evidence, down (test)
   scenarios            what can be run
   lint FILE ...        check scenario files, nothing is run (validate)
+  doctor               try what a lab needs, name the fix for what is missing (check-env)
   image                make the node image
   version
 
@@ -70,8 +76,9 @@ exit codes:
   exec and shell pass the command's own; 125 it could not be run, 126 not executable, 127 not found
 
 Every option has an environment variable: --name is IPSECLAB_NAME, --key-type is IPSECLAB_KEY_TYPE, and so
-on; the command line wins. NO_COLOR and FORCE_COLOR are honoured. IPSECLAB_HOME is where the process backend
-keeps its labs, IPSECLAB_RUNS where `run` keeps evidence, IPSECLAB_SCENARIOS where scenarios are looked for.
+on; the command line wins. NO_COLOR and FORCE_COLOR are honoured. IPSECLAB_HOME is where the netns and
+process backends keep their labs, IPSECLAB_RUNS where `run` keeps evidence, IPSECLAB_SCENARIOS where scenarios
+are looked for.
 """
 
 
@@ -129,10 +136,11 @@ def _parser() -> _Parser:
 def _making_options(made: dict[str, _Parser]) -> None:
     made["up"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="name or file (hello)")
     made["run"].add_argument("scenario", metavar="SCENARIO|all", help="name or file, or all")
-    for verb in ("up", "run"):
+    for verb in (*MAKING, "doctor"):
         made[verb].add_argument(
-            "--subnet", default=_env("SUBNET"), metavar="CIDR", help="of the network (Docker chooses)"
+            "--subnet", default=_env("SUBNET"), metavar="CIDR", help="of the network (Docker chooses; netns 172.28.0.0/16)"
         )
+    for verb in MAKING:
         kinds = "key type of every certificate that does not name its own: " + ", ".join(KEY_TYPES)
         made[verb].add_argument("--key-type", default=_env("KEY_TYPE"), metavar="TYPE", help=kinds)
     made["run"].add_argument(
@@ -204,6 +212,16 @@ def _context(options: argparse.Namespace) -> Context:
     )
 
 
+def _head_of_failure(console: Console, options: argparse.Namespace) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    backend = getattr(options, "backend", None) or _env("BACKEND", "auto") or "auto"
+    try:
+        for line in head(backend, console.style, options.subnet) if console.verbosity >= 0 else ():
+            console.line(line)
+    except KeyboardInterrupt:
+        console.line("  doctor    interrupted")
+
+
 def _on_alarm(_number: int, _frame: FrameType | None) -> None:
     raise TimedOut("the time given by --timeout is over")
 
@@ -215,6 +233,7 @@ def _on_terminate(_number: int, _frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     console, wants_json = make_console(0, False), False
+    options: argparse.Namespace | None = None
     try:
         options = _parser().parse_args(_words(sys.argv[1:] if arguments is None else arguments))
         if options.verb is None:
@@ -230,6 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.setitimer(signal.ITIMER_REAL, context.timeout)
         return int(VERBS[options.verb](context, options))
     except LabError as error:
+        if isinstance(error, EnvironmentNotReady) and options is not None and options.verb in MAKING:
+            _head_of_failure(console, options)
         text = "\n".join(printable(line) for line in str(error).splitlines())
         console.error(text)
         if wants_json:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.constants import DEFAULT_TIMEOUT_SECONDS
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
@@ -98,15 +99,18 @@ def version(root: Path) -> str:
     return str(tomllib.loads(text)["project"]["version"])
 
 
-def connect() -> docker.DockerClient:
-    """The engine of the environment (DOCKER_HOST, context, default socket); ImageError says what is wrong."""
+def connect(timeout: int = DEFAULT_TIMEOUT_SECONDS) -> docker.DockerClient:
+    """The engine of the environment (DOCKER_HOST, context, default socket); `timeout` is that of a request in
+    seconds. ImageError says what is wrong.
+    """
     try:
-        return docker.from_env()
+        return docker.from_env(timeout=timeout)
     except (DockerException, RequestException) as error:
-        raise ImageError(_engine_trouble(str(error))) from error
+        raise ImageError(engine_trouble(str(error))) from error
 
 
-def _engine_trouble(text: str) -> str:
+def engine_trouble(text: str) -> str:
+    """What the SDK's error means, and the remedy."""
     where = os.environ.get("DOCKER_HOST", "the default socket or context")
     if "Permission denied" in text or "PermissionError" in text:
         return (
@@ -131,7 +135,7 @@ def _engine_errors(doing: str) -> Iterator[None]:
     except APIError as error:
         raise ImageError(_full_or(f"{doing}: {_one_line(str(error.explanation or error))}")) from error
     except (DockerException, RequestException) as error:
-        raise ImageError(f"{doing}: {_engine_trouble(str(error))}") from error
+        raise ImageError(f"{doing}: {engine_trouble(str(error))}") from error
 
 
 def _full_or(text: str) -> str:

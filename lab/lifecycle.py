@@ -9,6 +9,7 @@ from lab import evidence, judge, story
 from lab.backends.base import Backend, Certificate, Lab, LabInfo, Removed
 from lab.checks import Record
 from lab.console import Console
+from lab.doctor.examine import head
 from lab.errors import NoSuchLab
 from lab.events import NodeEvent, NodeExit, Told
 from lab.judge import Judge, Verdict
@@ -78,8 +79,10 @@ class Runner:
         return _Shower(self.console, NodeColours(names), len(names) <= FEW_NODES)
 
     def report_failure(self, outcome: Outcome, lab: Lab) -> None:
-        """Every check that failed, and what each node saw."""
+        """The state of the machine, every check that failed, and what each node saw."""
         style = self.console.style
+        for line in head(self.backend.name, style) if self.console.verbosity >= 0 else ():
+            self.console.line(line)
         failed = {check.node for check in outcome.verdict.checks if not check.passed}
         if outcome.verdict.broken:
             # The other nodes were cut short: what they had not done yet says nothing.
