@@ -11,7 +11,7 @@ Rules:
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from node.config.defaults import role_defaults
@@ -22,6 +22,11 @@ from node.model.selectors import network
 from yamlschema import Document, DocumentError, Problem, check, read
 
 Tree = dict[str, Any]
+
+#: Octets around the demo's message, by IP version: inner IP and UDP header, and `ACK ` in front of it.
+_AROUND_MESSAGE = {4: 32, 6: 52}
+#: Reserved, the limited broadcast address among it (RFC 1112 4): no host has an address of these.
+_CLASS_E = ip_network("240.0.0.0/4")
 
 
 class ConfigError(Exception):
@@ -123,6 +128,12 @@ def _contradictions(config: Config) -> list[str]:
         listed = ", ".join(config.child.local_ts)
         detail = f"is outside child.local_ts ({listed}), so nothing it sends could enter the tunnel"
         wrong.append(f"tun.address: {inner} {detail}")
+    if inner.is_multicast or inner.is_unspecified or inner.is_loopback or inner in _CLASS_E:
+        wrong.append(f"tun.address: {inner} is not the address of one host; set one such as 10.1.0.1")
+    room = config.tun.mtu - _AROUND_MESSAGE[inner.version]
+    if len(config.demo.message.encode("utf-8", "replace")) > room:
+        detail = f"is longer than the {room} octets that tun.mtu ({config.tun.mtu}) leaves; shorten it"
+        wrong.append(f"demo.message: {detail}")
     if config.ike.half_open.per_source > config.ike.half_open.total:
         wrong.append("ike.half_open.per_source: is greater than ike.half_open.total")
     return wrong

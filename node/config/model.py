@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from node.esp.replay import MAX_WINDOW, MIN_WINDOW
 from node.model.child import REPLAY_WINDOW
 
-#: RFC 4303 3.4.3 wants at least 32; beyond this a window only costs memory for each SA.
-MIN_REPLAY_WINDOW, MAX_REPLAY_WINDOW = 32, 65_536
 #: RFC 791 wants every link to carry 576 octets; a UDP datagram cannot carry more than 65,535.
 MIN_MTU, MAX_MTU = 576, 65_000
 #: A message must fit in one inner packet with its headers.
@@ -154,7 +153,7 @@ class Child:
     local_ts: tuple[str, ...] = _list((), "our inner networks", "network")
     remote_ts: tuple[str, ...] = _list((), "the peer's inner networks", "network")
     replay_window: int = _count(
-        REPLAY_WINDOW, "packets of the anti-replay window", MIN_REPLAY_WINDOW, MAX_REPLAY_WINDOW
+        REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any, TypeGuard, get_type_hints
 from node.config.model import Config
 from node.crypto.suites import esp_suite, ike_suite
 from node.model.identity import parse_identity
+from node.model.proposal import AEAD_IDS
+from node.model.registry import EsnId
 from node.model.selectors import network
 from yamlschema import Format
 
@@ -44,6 +46,12 @@ def _interface(text: str) -> None:
         raise ValueError(f"{text!r} is not an address such as 10.1.0.1 or 10.1.0.1/24 ({error})") from None
 
 
+def _esp_proposal(text: str) -> None:
+    suite = esp_suite(text)
+    if suite.esn == EsnId.ESN and suite.encr.id not in AEAD_IDS:
+        raise ValueError(f"{text!r}: extended sequence numbers need an AEAD algorithm, such as aes256gcm16-esn")
+
+
 FORMATS: dict[str, Format] = {
     "address": _address,
     "address-or-empty": _or_empty(_address),
@@ -52,7 +60,7 @@ FORMATS: dict[str, Format] = {
     "identity": parse_identity,
     "identity-or-empty": _or_empty(parse_identity),
     "ike-proposal": ike_suite,
-    "esp-proposal": esp_suite,
+    "esp-proposal": _esp_proposal,
 }
 
 

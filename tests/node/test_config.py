@@ -121,6 +121,9 @@ BAD_VARIABLES = [
     ("NODE_PROFILE", "rfc7296", 'profile: "rfc7296" is not one of asn1'),
     ("NODE_RUN__USER", "a b", "run.user:"),
     ("NODE_CHILD__REPLAY_WINDOW", "8", "child.replay_window: 8 is less than the minimum of 32"),
+    ("NODE_CHILD__REPLAY_WINDOW", "4097", "child.replay_window: 4097 is greater than the maximum of 4096"),
+    ("NODE_CHILD__PROPOSALS", "[aes256-sha256-esn]", "child.proposals[0]: 'aes256-sha256-esn': extended"),
+    ("NODE_DEMO__MESSAGE", "\U0001f510" * 400, "demo.message: is longer than the 1368 octets"),
     ("NODE_IKE__HALF_OPEN__TOTAL", "5", "ike.half_open.per_source: is greater than ike.half_open.total"),
     ("NODE_CONTROL__SOCKET", "/" + "a" * 107, "control.socket: is longer than 107 characters"),
     ("NODE_DEMO__INTERVAL", ".nan", "demo.interval:"),
@@ -151,6 +154,13 @@ def test_a_bad_file_is_told_with_line_and_column(tmp_path: Path, text: str, mess
     with pytest.raises(ConfigError) as caught:
         _load(file=_file(tmp_path, text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["224.0.0.1", "255.255.255.255", "127.0.0.1", "0.0.0.0", "ff02::1", "::"])
+def test_the_inner_address_is_that_of_one_host(address: str) -> None:
+    anywhere = {"NODE_CHILD__LOCAL_TS": "['0.0.0.0/0', '::/0']"}
+    with pytest.raises(ConfigError, match="is not the address of one host"):
+        _load({**INITIATOR, **anywhere, "NODE_TUN__ADDRESS": address})
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
