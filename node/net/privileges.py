@@ -23,6 +23,8 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 #: The user of the image, see `User.auto`.
 IMAGE_USER = "ipsec"
+#: The largest uid and gid; 2**32 - 1 means "leave it as it is" to setresuid(2).
+MAX_ID = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ def find_user(text: str) -> User | None:
     """The user for a setting: a name, `uid`, `uid:gid`, `auto` (the image's user where there is one) or
     empty (None).
 
-    Raises ValueError for a name that does not exist.
+    Raises ValueError for a name that does not exist and a number that is out of range.
     """
     if not text:
         return None
     uid, _, gid = text.partition(":")
     if uid.isdigit():
+        if not all(int(number) <= MAX_ID for number in (uid, gid or uid)):
+            raise ValueError(f"{text!r}: a uid or gid is at most {MAX_ID}")
         return User(int(uid), int(gid or uid), text)
     try:
         entry = pwd.getpwnam(IMAGE_USER if text == "auto" else text)
@@ -72,6 +76,8 @@ def drop(user: User | None) -> int:
     _empty_bounding()
     if user is not None:
         _become(user)
+        # A change of uid sets the flag to what fs.suid_dumpable says.
+        _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     if _libc().capset(header, bytes(24)) != 0:

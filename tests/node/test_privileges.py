@@ -30,6 +30,12 @@ def test_users() -> None:
         find_user("no-such-user")
 
 
+@pytest.mark.parametrize("text", ["4294967295", "99999999999999999999", "1:4294967295"])
+def test_users_out_of_range(text: str) -> None:
+    with pytest.raises(ValueError, match="at most 4294967294"):
+        find_user(text)
+
+
 def test_hardening_needs_no_privilege_and_forbids_core_dumps_and_gains() -> None:
     out = _run(
         "import resource; from node.net import privileges as p; p.harden()\n"
