@@ -49,7 +49,7 @@ def _interface(text: str) -> None:
 def _esp_proposal(text: str) -> None:
     suite = esp_suite(text)
     if suite.esn == EsnId.ESN and suite.encr.id not in AEAD_IDS:
-        raise ValueError(f"{text!r}: extended sequence numbers need an AEAD algorithm, such as aes256gcm16-esn")
+        raise ValueError(f"{text!r}: extended sequence numbers need an AEAD algorithm, as in aes256gcm16-esn")
 
 
 FORMATS: dict[str, Format] = {
