@@ -152,9 +152,7 @@ class Child:
     )
     local_ts: tuple[str, ...] = _list((), "our inner networks", "network")
     remote_ts: tuple[str, ...] = _list((), "the peer's inner networks", "network")
-    replay_window: int = _count(
-        REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW
-    )
+    replay_window: int = _count(REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW)
 
 
 @dataclass(frozen=True, slots=True)
