@@ -11,6 +11,12 @@ from node.model.registry import TsType
 
 IPAddress = IPv4Address | IPv6Address
 
+#: Selectors of a peer that are looked at: the number has one octet in RFC 7296 3.13.
+MAX_PROPOSED = 255
+#: Selectors of a narrowed side. Each of the peer's may meet each of ours: without a bound the answer would
+#: not fit in a message.
+MAX_NARROWED = 64
+
 #: Upper bound of the port range that means "any port".
 ANY_PORT = 65535
 
@@ -87,10 +93,16 @@ def narrow(
 ) -> tuple[TrafficSelector, ...]:
     """The intersection of what the peer proposed with our policy, in the peer's order, without repetition.
 
-    An empty result means TS_UNACCEPTABLE.
+    An empty result means TS_UNACCEPTABLE. Above `MAX_NARROWED` selectors, or beyond the first `MAX_PROPOSED`
+    of the peer's, the rest is left out: any subset is a valid answer (RFC 7296 2.9).
     """
-    common = (p.intersect(q) for p in proposed for q in policy)
-    return tuple(dict.fromkeys(c for c in common if c is not None))
+    found: dict[TrafficSelector, None] = {}
+    for common in (p.intersect(q) for p in proposed[:MAX_PROPOSED] for q in policy):
+        if common is not None:
+            found[common] = None
+            if len(found) == MAX_NARROWED:
+                break
+    return tuple(found)
 
 
 def subset(inner: Sequence[TrafficSelector], outer: Sequence[TrafficSelector]) -> bool:

@@ -12,7 +12,7 @@ from node.model.message import Header, Sealed
 from node.model.payloads import Payload, SecurityAssociation, TrafficSelectors
 from node.model.proposal import Proposal
 from node.model.registry import PayloadType, ProtocolId
-from node.model.selectors import network
+from node.model.selectors import MAX_NARROWED, network
 from node.ports import Sealer
 from tests.engine.harness import INITIATOR, RESPONDER, Node, Pair, variant
 
@@ -112,6 +112,24 @@ def test_a_request_with_an_impossible_spi(pair: Pair, spi: bytes, monkeypatch: p
     assert not pair.responder.children
     assert not pair.initiator.children
     assert pair.responder.dropped[DropReason.BAD_SPI] == 1
+
+
+def test_more_selectors_than_an_answer_holds_are_narrowed(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five hundred of the peer's selectors, each within all of ours: the answer must still fit a message."""
+    ours = tuple(network(f"10.1.{n}.0/24") for n in range(8))
+    pair = Pair(codec, responder=variant(RESPONDER, change=lambda s: replace(s, peer_ts=ours)))
+    many = tuple(replace(network("0.0.0.0/0"), protocol=17, start_port=n) for n in range(500))
+
+    def flood(payload: Payload) -> Payload:
+        return TrafficSelectors(payload.type, many) if payload.type == PayloadType.TSI else payload
+
+    forge(pair, pair.initiator, flood, monkeypatch)
+    pair.initiate()
+    pair.drive(lambda datagram: datagram.target is pair.responder or not pair.responder.children)
+    (child,) = pair.responder.children.values()
+    assert len(child.peer) == MAX_NARROWED
 
 
 def test_ike_sas_are_bounded(codec: str) -> None:
