@@ -3,9 +3,11 @@
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 _CODES = {
@@ -46,11 +48,14 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Where prose goes. `verbosity`: -1 errors only, 0 normal, 1 more."""
+    """Where prose goes. `verbosity`: -1 errors only, 0 normal, 1 more. `program`: what the user types to run
+    us; commands in messages are written `ipseclab ...` and shown so.
+    """
 
     stream: TextIO
     style: Style
     verbosity: int = 0
+    program: str = "ipseclab"
 
     def line(self, text: str) -> None:
         """A line of progress."""
@@ -71,12 +76,22 @@ class Console:
         self._print(f"{self.style.paint('warning:', 'yellow')} {text}")
 
     def _print(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(text.replace("`ipseclab ", f"`{self.program} "), file=self.stream, flush=True)
 
 
 def make_console(verbosity: int, no_colour: bool) -> Console:
     """The console of this process."""
-    return Console(sys.stderr, Style(wants_colour(sys.stderr.isatty(), os.environ, no_colour)), verbosity)
+    style = Style(wants_colour(sys.stderr.isatty(), os.environ, no_colour))
+    return Console(sys.stderr, style, verbosity, typed(sys.argv[0], shutil.which("ipseclab")))
+
+
+def typed(started: str, found: str | None) -> str:
+    """What brings us up again: `ipseclab` where the shell finds this very one, else the way to it."""
+    path = Path(started)
+    if path.name != "ipseclab" or (found and Path(found).exists() and path.exists() and path.samefile(found)):
+        return "ipseclab"
+    beside = os.path.relpath(path)
+    return beside if not beside.startswith("..") else str(path.absolute())
 
 
 def stdout_style(no_colour: bool) -> Style:

@@ -22,7 +22,8 @@ Tell = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A node as the backend sees it. `exit_code` is None while the process runs (or was never started)."""
+    """A node as the backend sees it. `exit_code` is None while the process runs, was never started, or where
+    nobody saw it end; `paused`: frozen from outside, neither running nor ended."""
 
     name: str
     role: Role
@@ -30,6 +31,7 @@ class NodeInfo:
     exit_code: int | None
     address: str
     started: datetime | None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class DockerLab:
             if not found:
                 others = {str(c["Labels"][labels.LAB]) for c in self._engine.containers(None)}
                 raise NoSuchLab(
-                    f"no lab {self._name!r} here: there are {listing(others)}: ipseclab up starts one"
+                    f"no lab {self._name!r} here: there are {listing(others)}: start one with `ipseclab up`"
                 )
             details = at_once(lambda summary: self._engine.api.inspect_container(summary["Id"]), found)
         return _lab_info(self._name, found, details)
@@ -114,7 +114,7 @@ class DockerLab:
             if _node_of(summary) == node:
                 return str(summary["Id"])
         if not found:
-            raise NoSuchLab(f"no lab {self._name!r} here: ipseclab up starts one")
+            raise NoSuchLab(f"no lab {self._name!r} here: start one with `ipseclab up`")
         raise NoSuchLab(f"lab {self._name!r} has no node {node!r}: it has {listing(map(_node_of, found))}")
 
     def follow(self, nodes: Sequence[str], *, live: bool) -> QueueFollower:
@@ -167,9 +167,7 @@ class DockerLab:
         container = self.container(node)
         with engine_errors(f"cannot run {command[0]} in {node}"):
             if not self._engine.api.inspect_container(container)["State"]["Running"]:
-                raise EnvironmentNotReady(
-                    f"{node} is not running: start the lab again with ipseclab down and up"
-                )
+                raise EnvironmentNotReady(f"{node} is not running: bring the lab up again with `ipseclab up`")
             return terminal_attach(self._engine.api, container, list(command), terminal)
 
     def stop(self, node: str) -> None:
@@ -213,10 +211,11 @@ def _node_info(detail: dict[str, Any]) -> NodeInfo:
     return NodeInfo(
         name=_label(detail, labels.NODE),
         role=Role(_label(detail, labels.ROLE)),
-        running=bool(state["Running"]),
+        running=state["Status"] == "running",
         exit_code=int(state["ExitCode"]) if exited else None,
         address=next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), ""),
         started=None if state["Status"] == "created" else parse_time(state["StartedAt"]),
+        paused=bool(state["Paused"]),
     )
 
 

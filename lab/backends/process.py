@@ -79,7 +79,7 @@ class ProcessLab:
                     running=node["name"] in processes and processes[node["name"]].alive(),
                     exit_code=exits.get(node["name"]),
                     address=f"{node['host']}:{node['port']}" if node["port"] else node["host"],
-                    started=created,
+                    started=created if node["name"] in processes else None,
                 )
                 for node in found["nodes"]
             ),

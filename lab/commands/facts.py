@@ -14,15 +14,23 @@ def stamp(moment: datetime | None) -> str | None:
 
 
 def state(node: NodeInfo) -> str:
-    """`running`, `exited` or `created`."""
+    """`running`, `paused`, `exited` or `created`."""
     if node.running:
         return "running"
-    return "created" if node.exit_code is None else "exited"
+    if node.paused:
+        return "paused"
+    # A whole machine that went down leaves nodes without an exit code.
+    return "created" if node.started is None and node.exit_code is None else "exited"
 
 
 def age(info: LabInfo) -> float:
     """Seconds since the lab was made."""
-    return 0.0 if info.created is None else max(0.0, (datetime.now(UTC) - info.created).total_seconds())
+    return since(info.created)
+
+
+def since(moment: datetime | None) -> float:
+    """Seconds since then; 0 where it never was."""
+    return 0.0 if moment is None else max(0.0, (datetime.now(UTC) - moment).total_seconds())
 
 
 def node(info: NodeInfo, status: Mapping[str, Any] | None) -> dict[str, object]:

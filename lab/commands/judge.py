@@ -45,7 +45,9 @@ def _run_one(
             outcome = runner.bring_up(plan, whole=True)
             evidence = _tell(context, runner, outcome)
             if options.keep:
-                context.console.line(f"  kept: ipseclab status -n {name}; ipseclab down -n {name}")
+                context.console.line(
+                    f"  kept: `ipseclab status -n {name}`, and in the end `ipseclab down -n {name}`"
+                )
             return {**facts.outcome(outcome), "evidence": evidence}
         finally:
             if not options.keep:
@@ -93,5 +95,6 @@ def lint(context: Context, options: argparse.Namespace) -> int:
     """Check scenario files without running anything."""
     for name in options.files:
         library.read(Path(name))
-    context.console.line(f"{len(options.files)} files are in order")
+    count = len(options.files)
+    context.console.line(f"{count} files are in order" if count > 1 else f"{options.files[0]} is in order")
     return ExitCode.OK

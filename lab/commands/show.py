@@ -61,7 +61,7 @@ def _row(info: LabInfo, node: Any, found: Status | None) -> tuple[str, ...]:
     sas = found["ike_sas"] if found else []
     children = found["child_sas"] if found else []
     state = f"exited ({node.exit_code})" if node.exit_code is not None else facts.state(node)
-    uptime = span(facts.age(info)) if node.running else "-"
+    uptime = span(facts.since(node.started)) if node.running else "-"
     return (
         info.name,
         node.name,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from lab import library, output, story
 from lab.backends.base import Backend, LabInfo, Removed
-from lab.commands import facts
+from lab.commands import facts, tunnel
 from lab.commands.context import Context
 from lab.errors import ExitCode, UsageError
 from lab.labels import owner
@@ -15,49 +15,62 @@ from lab.lifecycle import Outcome, Runner
 from lab.scenario import Scenario
 from lab.text import listing, span
 
-NEXT = (
-    ("ipseclab status", "the tunnel, its SPIs and counters"),
-    ("ipseclab logs -f", "what both sides do, message by message"),
-    ("ipseclab shell initiator", "a shell in the initiator; try: python -m node ctl status"),
-    ("ipseclab run wrong-ca", "break it on purpose"),
-    ("ipseclab down", "stop and remove everything"),
-)
+NEXT = {
+    "status": "the tunnel, its SPIs and counters",
+    "logs -f": "what both sides do, message by message",
+    "shell initiator": "a shell in the initiator; try: python -m node ctl status",
+    "run wrong-ca": "break it on purpose",
+    "down": "stop and remove everything",
+}
 
 
 def up(context: Context, options: argparse.Namespace) -> int:
     """Bring a lab up, or say that it is up already."""
     scenario = library.load(options.scenario or library.DEFAULT_SCENARIO)
     found = context.holding(context.lab)
-    if found is not None and found[1].running:
-        return _already_up(context, found[1], scenario, explicit=bool(options.scenario))
     backend = found[0] if found is not None else context.new_backend(options.subnet)
     runner = context.runner(backend)
+    # Another `up` of this lab may be at work: what it makes counts.
     with backend.lock(context.lab):
-        # Somebody may have brought it up while we waited.
         info = runner.existing(context.lab)
-        if info is not None and info.running:
-            return _already_up(context, info, scenario, explicit=bool(options.scenario))
-        if info is not None:
-            stopped = listing(node.name for node in info.nodes if not node.running)
-            context.console.line(
-                f"lab {context.lab!r} is not complete (not running: {stopped}): making it again"
-            )
+        if info is not None and _stands(context, runner, info, scenario, explicit=bool(options.scenario)):
+            return ExitCode.OK
         runner.take_down(context.lab, keep_pki=True)
         outcome = _bring_up(context, runner, scenario, options.key_type)
     return _finish(context, runner, outcome)
 
 
-def _already_up(context: Context, info: LabInfo, scenario: Scenario, *, explicit: bool) -> int:
+def _stands(context: Context, runner: Runner, info: LabInfo, asked: Scenario, *, explicit: bool) -> bool:
+    """Whether the lab that is there is what was asked for, its tunnel included; says what it finds."""
     running = info.scenario or library.DEFAULT_SCENARIO
-    if explicit and running != scenario.name:
+    stopped = [node.name for node in info.nodes if not node.running]
+    if explicit and running != asked.name and not stopped:
         raise UsageError(
-            f"lab {info.name!r} is up with the scenario {running!r}: take it down first, or name another "
-            "with -n"
+            f"lab {info.name!r} is up with the scenario {running!r}: take it down first with "
+            "`ipseclab down`, or give the new one another name with -n"
         )
+    known = _known(running, asked)
+    plan = context.plan(info.name, known, None) if known else None
+    stopped += tunnel.absent(plan, info) if plan else ()
+    again = f"making it again{'' if asked.name == running else f' with the scenario {asked.name!r}'}"
+    if stopped:
+        context.console.line(f"lab {info.name!r} is not complete (not running: {listing(stopped)}): {again}")
+        return False
+    statuses = tunnel.restore(runner.backend.lab(info.name), info, plan, context.console.line) if plan else {}
+    if statuses is None:
+        context.console.line(f"the tunnel does not come up by itself: {again}")
+        return False
     if context.json:
-        output.print_json("up", {"already_up": True, "lab": facts.lab(info, {})})
+        output.print_json("up", {"already_up": True, "lab": facts.lab(info, statuses)})
     context.console.line(f"lab {info.name!r} is already up ({span(facts.age(info))}), nothing to do")
-    return ExitCode.OK
+    return True
+
+
+def _known(running: str, asked: Scenario) -> Scenario | None:
+    """The scenario that is running, where we can tell: it may come from a file that we were not given."""
+    if running == asked.name:
+        return asked
+    return library.load(running) if running in library.names() else None
 
 
 def _bring_up(context: Context, runner: Runner, scenario: Scenario, key_type: str | None) -> Outcome:
@@ -93,12 +106,17 @@ def _finish(context: Context, runner: Runner, outcome: Outcome) -> int:
 
 
 def _next_steps(context: Context) -> None:
-    context.console.line("\nNext:")
+    console = context.console
+    console.line("\nNext:")
     named = f" -n {context.name}" if context.name else ""
-    for command, what in NEXT:
-        verb, _, rest = command.removeprefix("ipseclab ").partition(" ")
-        shown = f"ipseclab {verb}{'' if verb == 'run' else named}{' ' + rest if rest else ''}"
-        context.console.line(f"  {shown:<34} {context.console.style.paint(what, 'dim')}")
+    shown = []
+    for command in NEXT:
+        verb, _, rest = command.partition(" ")
+        more = f"{'' if verb == 'run' else named}{' ' + rest if rest else ''}"
+        shown.append(f"{console.program} {verb}{more}")
+    width = max(map(len, shown))
+    for line, what in zip(shown, NEXT.values(), strict=True):
+        console.line(f"  {line:<{width}}  {console.style.paint(what, 'dim')}")
 
 
 @contextmanager
