@@ -138,7 +138,10 @@ def _making_options(made: dict[str, _Parser]) -> None:
     made["run"].add_argument("scenario", metavar="SCENARIO|all", help="name or file, or all")
     for verb in (*MAKING, "doctor"):
         made[verb].add_argument(
-            "--subnet", default=_env("SUBNET"), metavar="CIDR", help="of the network (Docker chooses; netns 172.28.0.0/16)"
+            "--subnet",
+            default=_env("SUBNET"),
+            metavar="CIDR",
+            help="of the network (Docker chooses; netns: 172.28.0.0/16)",
         )
     for verb in MAKING:
         kinds = "key type of every certificate that does not name its own: " + ", ".join(KEY_TYPES)
