@@ -4,7 +4,6 @@ Every message is checked against its rules before a handler sees it, so handlers
 payloads. Rules know types and counts only; the order of payloads carries no meaning (RFC 7296 2.5).
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -112,12 +111,13 @@ def check(message: Message) -> None:
         )
     _check_unknown(message)
     rules = exchange.response if message.header.is_response else exchange.request
-    counts = Counter(p.type for p in message.payloads if not isinstance(p, Unknown))
+    types = [p.type for p in message.payloads if type(p) is not Unknown]
     refused = message.header.is_response and error_notify(message) is not None
-    for kind in counts.keys() | rules.keys():
+    for kind in rules.keys() | types:
         least, most = rules.get(kind, (0, 0))
-        if not (0 if refused else least) <= counts[kind] <= most:
-            detail = f"{counts[kind]} x {kind}, {least} to {most} allowed"
+        count = types.count(kind)
+        if not (0 if refused else least) <= count <= most:
+            detail = f"{count} x {kind}, {least} to {most} allowed"
             raise PeerMisbehaved(DropReason.INVALID_PAYLOADS, detail)
 
 
@@ -134,7 +134,10 @@ def _check_unknown(message: Message) -> None:
 
 def error_notify(message: Message) -> Notify | None:
     """The first notification of an error type, if any."""
-    return next((p for p in every(message, Notify) if p.notify_type.is_error), None)
+    for payload in message.payloads:
+        if isinstance(payload, Notify) and payload.notify_type.is_error:
+            return payload
+    return None
 
 
 def every(message: Message, kind: type[P]) -> tuple[P, ...]:

@@ -5,11 +5,15 @@ failure.
 """
 
 from collections import Counter
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from node.errors import DropReason, PeerMisbehaved
 from node.ike.settings import Limits
 from node.model.message import Path
+
+#: Hosts whose source is remembered; each comes twice in a handshake.
+MAX_REMEMBERED = 128
 
 
 class HalfOpen:
@@ -69,7 +73,12 @@ class HalfOpen:
 
 def source_of(path: Path) -> str:
     """What counts as one source: an IPv4 address, or the /64 of an IPv6 address."""
-    host = ip_address(path.peer_host.partition("%")[0])
+    return _source(path.peer_host)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _source(peer_host: str) -> str:
+    host = ip_address(peer_host.partition("%")[0])
     if isinstance(host, IPv6Address) and host.ipv4_mapped is None:
         return f"{IPv6Address(int(host) >> 64 << 64)}/64"
     return str(host)

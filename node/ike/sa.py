@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from node.errors import LocalMisuse
 from node.ike import exchanges
 from node.ike.context import Context
-from node.ike.outputs import RemoveSa, SaDown, SaUp, Transmit
+from node.ike.outputs import Event, RemoveSa, SaDown, SaUp, Transmit
 from node.ike.phases import (
     TRANSITIONS,
     Closed,
@@ -220,7 +220,7 @@ class IkeSa:
 
     def event(self, name: EventName, **fields: object) -> None:
         """Emit an event about this SA."""
-        self.context.event(name, **self.labels, **fields)
+        self.context.emit(Event(name, {**self.labels, **fields}))
 
     def received(self, message: Message) -> None:
         """Tell that an authenticated message (or one of IKE_SA_INIT) arrived."""

@@ -70,6 +70,7 @@ class Suite:
     ke: KeId | None = None
     esn: EsnId | None = None
     transforms: tuple[Transform, ...] = field(init=False, compare=False, repr=False)
+    _text: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         others = (
@@ -80,8 +81,12 @@ class Suite:
         )
         chosen = (Transform(kind, number) for kind, number in others if number is not None)
         object.__setattr__(self, "transforms", (self.encr, *chosen))
+        object.__setattr__(self, "_text", self._names())
 
     def __str__(self) -> str:
+        return self._text
+
+    def _names(self) -> str:
         names = [str(EncrId(self.encr.id)) + (f"_{self.encr.key_length}" if self.encr.key_length else "")]
         names += [str(x) for x in (self.prf, self.integ or None, self.ke) if x is not None]
         if self.esn is not None and self.esn != EsnId.NO_ESN:

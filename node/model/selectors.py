@@ -5,11 +5,15 @@ A selector is a range of addresses, a range of ports and an upper-layer protocol
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from node.model.registry import TsType
 
 IPAddress = IPv4Address | IPv6Address
+
+#: Ranges of addresses whose text is remembered: peers come back with the same ones.
+MAX_REMEMBERED = 128
 
 #: Selectors of a peer that are looked at: the number has one octet in RFC 7296 3.13.
 MAX_PROPOSED = 255
@@ -45,8 +49,8 @@ class TrafficSelector:
             return None
         if self.protocol and other.protocol and self.protocol != other.protocol:
             return None
-        start = max(self.start, other.start, key=int)
-        end = min(self.end, other.end, key=int)
+        start = self.start if int(self.start) >= int(other.start) else other.start
+        end = self.end if int(self.end) <= int(other.end) else other.end
         first = max(self.start_port, other.start_port)
         last = min(self.end_port, other.end_port)
         if int(start) > int(end) or first > last:
@@ -115,6 +119,7 @@ def overlap(one: Sequence[TrafficSelector], other: Sequence[TrafficSelector]) ->
     return any(a.intersect(b) is not None for a in one for b in other)
 
 
+@lru_cache(MAX_REMEMBERED)
 def _span(start: IPAddress, end: IPAddress) -> str:
     size = int(end) - int(start) + 1
     bits = start.max_prefixlen

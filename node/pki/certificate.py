@@ -82,7 +82,8 @@ class Certificate:
     received.
 
     `version` is 1 or 3. `algorithm` is the outer AlgorithmIdentifier (equal to the inner one), `spki` the
-    SubjectPublicKeyInfo, both complete elements.
+    SubjectPublicKeyInfo, both complete elements. The key identifiers (keyIdentifier alone of the authority's)
+    are None where absent or unreadable: they are only ever hints.
     """
 
     octets: bytes
@@ -95,22 +96,14 @@ class Certificate:
     subject: DistinguishedName
     spki: bytes
     extensions: tuple[Extension, ...]
+    subject_key_identifier: bytes | None
+    authority_key_identifier: bytes | None
     parsed: x509.Certificate
 
     @property
     def self_issued(self) -> bool:
         """Subject and issuer are the same name (RFC 5280 3.2)."""
         return self.subject == self.issuer
-
-    @property
-    def subject_key_identifier(self) -> bytes | None:
-        """The key identifier extension's value, None where absent or unreadable: it is only ever a hint."""
-        return _key_identifier(self.extensions, _SUBJECT_KEY_IDENTIFIER, der.OCTET_STRING)
-
-    @property
-    def authority_key_identifier(self) -> bytes | None:
-        """keyIdentifier of the authority key identifier extension, None where absent or unreadable."""
-        return _key_identifier(self.extensions, _AUTHORITY_KEY_IDENTIFIER, 0x80)
 
     def __str__(self) -> str:
         return str(self.subject)
@@ -193,6 +186,8 @@ def _outline(octets: bytes, parsed: x509.Certificate) -> Certificate:
         subject=read_name(subject.octets),
         spki=spki.octets,
         extensions=extensions,
+        subject_key_identifier=_key_identifier(extensions, _SUBJECT_KEY_IDENTIFIER, der.OCTET_STRING),
+        authority_key_identifier=_key_identifier(extensions, _AUTHORITY_KEY_IDENTIFIER, 0x80),
         parsed=parsed,
     )
 
@@ -235,7 +230,6 @@ def _extension(element: Element) -> Extension:
     return Extension(oid, critical, parts[-1].expect(der.OCTET_STRING).content)
 
 
-@lru_cache(2 * MAX_REMEMBERED)
 def _key_identifier(extensions: tuple[Extension, ...], oid: str, tag: int) -> bytes | None:
     for extension in extensions:
         if extension.oid != oid:

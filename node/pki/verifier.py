@@ -12,11 +12,12 @@ Rules:
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from node.errors import AuthError, AuthFailure
 from node.model.payloads import Identification
 from node.model.proof import VerifiedPeer
-from node.pki.certificate import MAX_CERTIFICATE_OCTETS, Certificate, read
+from node.pki.certificate import MAX_CERTIFICATE_OCTETS, MAX_REMEMBERED, Certificate, read
 from node.pki.identity import ExpectedIdentity, check_speaks_for
 from node.pki.keys import KeyPolicy
 from node.pki.path import Anchor, anchor, find_path
@@ -58,15 +59,24 @@ class CertificateVerifier:
         is_anchor = any(one.certificate.octets == end_entity.octets for one in self._anchors)
         check_end_entity(end_entity, found, is_anchor)
         check_speaks_for(end_entity, found, identity)
+        subject, issuer, serial, fingerprint = _shown(end_entity.octets)
         return VerifiedPeer(
             identity=identity,
             public_key=end_entity.spki,
             certificate=end_entity.octets,
-            subject=end_entity.subject.text,
-            issuer=end_entity.issuer.text,
-            serial=f"{end_entity.serial:x}",
-            fingerprint=hashlib.sha256(end_entity.octets).hexdigest(),
+            subject=subject,
+            issuer=issuer,
+            serial=serial,
+            fingerprint=fingerprint,
         )
+
+
+@lru_cache(MAX_REMEMBERED)
+def _shown(octets: bytes) -> tuple[str, str, str, str]:
+    """Subject, issuer, serial number and fingerprint of a certificate, as `VerifiedPeer` has them."""
+    certificate = read(octets)
+    fingerprint = hashlib.sha256(octets).hexdigest()
+    return certificate.subject.text, certificate.issuer.text, f"{certificate.serial:x}", fingerprint
 
 
 def _anchor(octets: bytes, policy: KeyPolicy) -> Anchor:

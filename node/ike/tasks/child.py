@@ -4,7 +4,7 @@ Inbound is installed before the peer can use it; outbound after that. A Child SA
 fails alone: the IKE SA stays (RFC 7296 1.2).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from node.crypto.keymat import derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
@@ -17,7 +17,7 @@ from node.model.child import ESP_SPI_SIZE, ChildSa
 from node.model.events import EventName
 from node.model.message import Message
 from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
-from node.model.proposal import Suite, accept, offer, select
+from node.model.proposal import Proposal, Suite, accept, offer, select
 from node.model.registry import PayloadType
 from node.model.selectors import TrafficSelector, narrow, subset
 
@@ -67,8 +67,8 @@ def choose(sa: IkeSa, message: Message, peer: Identification) -> Agreed:
 
 def response(agreed: Agreed, spi: bytes) -> tuple[Payload, ...]:
     """SA, TSi and TSr of the responder, with its own inbound SPI."""
-    (proposal,) = offer((agreed.suite,), spi)
-    return _payloads(SecurityAssociation((replace(proposal, number=agreed.number),)), agreed.tsi, agreed.tsr)
+    proposal = Proposal(agreed.number, agreed.suite.protocol, spi, agreed.suite.transforms)
+    return _payloads(SecurityAssociation((proposal,)), agreed.tsi, agreed.tsr)
 
 
 def confirm(sa: IkeSa, message: Message) -> Agreed:

@@ -11,6 +11,7 @@ these stand first, as in the founding IKE_SA_INIT.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import cast
 
 from node.errors import DecodeError, DropReason
@@ -27,6 +28,10 @@ _FOUNDING_FIELDS = frozenset({0xA1, 0xA2, 0xA3, 0xA4})
 _LIST_FIELD = 0xA6
 
 
+#: Bodies that are remembered: we ask for those of our own IDi and IDr alone.
+MAX_REMEMBERED = 8
+
+
 def write(items: Sequence[Payload]) -> bytes:
     """The contents of an InnerPayloads. Raises Misfit."""
     octets = schema.encode(_fields(items))
@@ -35,6 +40,7 @@ def write(items: Sequence[Payload]) -> bytes:
     return der.contents(octets)
 
 
+@lru_cache(MAX_REMEMBERED)
 def body(payload: Payload) -> bytes:
     """The body of one payload, the same wherever it stands in a message. Raises Misfit."""
     return der.contents(schema.encode(payloads.write(payload)))
@@ -61,7 +67,7 @@ def _fields(items: Sequence[Payload]) -> schema.InnerPayloads:
         raise Misfit("message", f"more than {MAX_PAYLOADS} payloads")
     types = [item.type for item in items]
     first = {kind: types.index(kind) for kind in FOUNDING if kind in types}
-    elements = [payloads.write(item) for item in items]
+    elements = list(map(payloads.write, items))
     found = {kind: elements[at] for kind, at in first.items()}
     positions = list(first.values())
     others = [element for at, element in enumerate(elements) if at not in positions]
@@ -98,10 +104,11 @@ def _ordered(
     if len(positions) != len(elements) or len(set(positions)) != len(elements):
         raise Misfit("order", "not one position for each founding field")
     pairs = [(payloads.read(e), octets) for e, octets in zip(others, bodies[1], strict=True)]
-    for position, element, octets in sorted(zip(positions, elements, bodies[0], strict=True), key=_position):
+    first = [(payloads.read(e), octets) for e, octets in zip(elements, bodies[0], strict=True)]
+    for position, pair in sorted(zip(positions, first, strict=True), key=_position):
         if not 0 <= position <= len(pairs):
             raise Misfit("order", "a position outside the message")
-        pairs.insert(position, (payloads.read(element), octets))
+        pairs.insert(position, pair)
     _check_first([payload.type for payload, _ in pairs], positions)
     return pairs
 
@@ -122,5 +129,5 @@ def _check_first(types: list[PayloadType], positions: Sequence[int]) -> None:
         raise not_canonical("payloads", "the first of its type, outside the founding field")
 
 
-def _position(item: tuple[int, object, object]) -> int:
+def _position(item: tuple[int, object]) -> int:
     return item[0]

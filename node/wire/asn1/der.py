@@ -10,6 +10,7 @@ Rules:
 from node.errors import DecodeError, DropReason
 from node.wire.asn1.limits import (
     MAX_ARC_OCTETS,
+    MAX_DATAGRAM,
     MAX_DEPTH,
     MAX_ELEMENTS,
     MAX_INTEGER,
@@ -19,11 +20,14 @@ from node.wire.asn1.limits import (
 
 SEQUENCE = 0x30
 BOOLEAN, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER = 0x01, 0x02, 0x04, 0x06
-#: The universal types of the module; all else in it has a context-specific tag.
-UNIVERSAL = frozenset({SEQUENCE, BOOLEAN, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER})
-
-#: Those whose contents are bounded by their length alone.
-HARMLESS = frozenset({SEQUENCE, BOOLEAN, OCTET_STRING})
+#: The universal types of the module (all else in it has a context-specific tag), and the octets of contents
+#: that need no closer look.
+SHORT_CONTENTS = {
+    **dict.fromkeys((SEQUENCE, BOOLEAN, OCTET_STRING), MAX_DATAGRAM),
+    INTEGER: MAX_INTEGER,
+    # fewer octets than one arc may have are within both bounds
+    OBJECT_IDENTIFIER: MAX_ARC_OCTETS - 1,
+}
 
 CONSTRUCTED = 0x20
 CONTEXT, LAST_CONTEXT = 0x80, 0xBF
@@ -86,38 +90,41 @@ def _long_length(octets: bytes, at: int, end: int) -> tuple[int, int]:
 
 def scan(octets: bytes, at: int, end: int) -> None:
     """Check every element of the run from `at` to `end` against the bounds. Raises DecodeError."""
-    ends, count = [end], 0
-    while ends:
-        if at == ends[-1]:
-            ends.pop()
-            continue
+    outer: list[int] = []
+    count = 0
+    while True:
+        while at == end:
+            if not outer:
+                return
+            end = outer.pop()
         first, start = octets[at], at + 2
         # Nearly every element has one octet of tag and one of length; the others are read with all care.
-        if start <= ends[-1] and first & LONG_TAG != LONG_TAG and octets[at + 1] < MORE:
+        if start <= end and first & LONG_TAG != LONG_TAG and octets[at + 1] < MORE:
             identifier, stop = first, start + octets[at + 1]
-            if stop > ends[-1]:
+            if stop > end:
                 raise DecodeError(DropReason.TRUNCATED, "element", "runs past the end", at)
         else:
-            identifier, start, stop = element(octets, at, ends[-1])
+            identifier, start, stop = element(octets, at, end)
         count += 1
         if count > MAX_ELEMENTS:
             raise DecodeError(DropReason.MALFORMED, "message", f"more than {MAX_ELEMENTS} elements", at)
-        if first & CONSTRUCTED:
-            ends.append(stop)
-            if len(ends) > MAX_DEPTH + 1:
-                raise DecodeError(DropReason.MALFORMED, "message", f"nested deeper than {MAX_DEPTH}", at)
-        if identifier not in HARMLESS and not CONTEXT <= first <= LAST_CONTEXT:
+        if not CONTEXT <= first <= LAST_CONTEXT and stop - start > SHORT_CONTENTS.get(identifier, -1):
             _check_universal(octets, identifier, at, start, stop)
-        at = start if first & CONSTRUCTED else stop
+        if first & CONSTRUCTED:
+            outer.append(end)
+            if len(outer) > MAX_DEPTH:
+                raise DecodeError(DropReason.MALFORMED, "message", f"nested deeper than {MAX_DEPTH}", at)
+            at, end = start, stop
+        else:
+            at = stop
 
 
 def _check_universal(octets: bytes, identifier: int, at: int, start: int, stop: int) -> None:
-    if identifier not in UNIVERSAL:
+    if identifier not in SHORT_CONTENTS:
         raise DecodeError(DropReason.MALFORMED, "element", "a type that the module does not have", at)
     if identifier == INTEGER and stop - start > MAX_INTEGER:
         raise DecodeError(DropReason.MALFORMED, "element", f"an INTEGER of {stop - start} octets", at)
-    # fewer octets than one arc may have are within both bounds
-    if identifier == OBJECT_IDENTIFIER and stop - start >= MAX_ARC_OCTETS:
+    if identifier == OBJECT_IDENTIFIER:
         _check_identifier(octets[start:stop], at)
 
 
