@@ -9,8 +9,8 @@ Rules:
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from node.config import Config
 from node.crypto.signature import KeySigner, load_signer
@@ -18,10 +18,12 @@ from node.daemon.failure import StartError
 from node.model.payloads import Identification
 from node.model.registry import PayloadType
 from node.pki.identity import describe, identity_of, local_identification
-from node.pki.loading import load_certificates, matches_key
+from node.pki.loading import MAX_PEM_OCTETS, load_certificates, matches_key
 
 #: Octets of a PEM key: RSA-16384 has below 13,000.
 MAX_KEY_OCTETS = 64 * 1024
+#: Certificates that we send and their octets: peers accept no more, and a message is one datagram.
+MAX_CHAIN, MAX_CHAIN_OCTETS = 10, 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,15 @@ def load_anchors(config: Config) -> tuple[bytes, ...]:
 
 def load_chain(config: Config) -> tuple[bytes, ...]:
     """Our certificate and what stands behind it in the file. Raises StartError."""
-    return _certificates(config.credentials.certificate, "credentials.certificate")
+    path = config.credentials.certificate
+    chain = _certificates(path, "credentials.certificate")
+    octets = sum(len(certificate) for certificate in chain)
+    if len(chain) > MAX_CHAIN or octets > MAX_CHAIN_OCTETS:
+        raise StartError(
+            f"credentials.certificate: {path}: {len(chain)} certificates of {octets} octets; a message holds "
+            f"{MAX_CHAIN} of {MAX_CHAIN_OCTETS} octets: give our certificate and the intermediate CAs only"
+        )
+    return chain
 
 
 def load_key(config: Config, certificate: bytes) -> KeySigner:
@@ -82,35 +92,45 @@ def own_identity(config: Config, certificate: bytes) -> Identification:
 
 def read_key(path: str) -> bytes:
     """The octets of a key file that only its owner, who is us or root, can read. Raises StartError."""
+    return _read(path, "credentials.key", MAX_KEY_OCTETS, _check_private)
+
+
+def _check_private(path: str, found: os.stat_result) -> None:
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise StartError(
+            f"credentials.key: {path}: mode {mode:04o} lets others read the key; run: chmod 0600 {path}"
+        )
+    if found.st_uid not in (os.geteuid(), 0):
+        raise StartError(
+            f"credentials.key: {path}: belongs to uid {found.st_uid}, not to us (uid {os.geteuid()}); "
+            f"run: chown {os.geteuid()} {path}"
+        )
+
+
+def _read(
+    path: str, setting: str, most: int, check: Callable[[str, os.stat_result], None] = lambda *_: None
+) -> bytes:
+    """A regular file of at most `most` octets; what was checked is what is read."""
     try:
+        # Without O_NONBLOCK a FIFO in the place of a file would hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise StartError(_unreadable("credentials.key", path, error)) from error
+        raise StartError(_unreadable(setting, path, error)) from error
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise StartError(f"credentials.key: {path}: is no regular file")
-        if found.st_mode & 0o077:
-            mode = stat.S_IMODE(found.st_mode)
-            raise StartError(
-                f"credentials.key: {path}: mode {mode:04o} lets others read the key; run: chmod 0600 {path}"
-            )
-        if found.st_uid not in (os.geteuid(), 0):
-            raise StartError(
-                f"credentials.key: {path}: belongs to uid {found.st_uid}, not to us (uid {os.geteuid()}); "
-                f"run: chown {os.geteuid()} {path}"
-            )
-        octets = file.read(MAX_KEY_OCTETS + 1)
-    if len(octets) > MAX_KEY_OCTETS:
-        raise StartError(f"credentials.key: {path}: is larger than {MAX_KEY_OCTETS} octets")
+            raise StartError(f"{setting}: {path}: is no regular file")
+        check(path, found)
+        octets = file.read(most + 1)
+    if len(octets) > most:
+        raise StartError(f"{setting}: {path}: is larger than {most} octets")
     return octets
 
 
 def _certificates(path: str, setting: str) -> tuple[bytes, ...]:
     try:
-        return load_certificates(Path(path).read_bytes())
-    except OSError as error:
-        raise StartError(_unreadable(setting, path, error)) from error
+        return load_certificates(_read(path, setting, MAX_PEM_OCTETS))
     except ValueError as error:
         raise StartError(f"{setting}: {path}: {error}") from error
 
