@@ -76,9 +76,14 @@ class EventLog:
         stamp = clock.stamp(self._now())
         if self._json_lines:
             event = {"ts": stamp, "event": str(name), "node": self._node, **fields}
-            self._json_lines(json.dumps(event, separators=(",", ":")))
+            # The one control character that JSON lets pass.
+            self._json_lines(json.dumps(event, separators=(",", ":")).replace("\x7f", "\\u007f"))
         if self._prose_lines:
             self._prose_lines(render(stamp, self._node, name, fields, self._palette))
+
+    def count(self, name: EventName) -> None:
+        """Count an event without telling it."""
+        self.emitted[name] += 1
 
     def drop(self, name: EventName, reason: DropReason, /, **fields: object) -> None:
         """Count a discarded datagram or packet, and tell it unless it is one of many."""

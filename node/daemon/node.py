@@ -32,6 +32,7 @@ from node.ike.outputs import (
     SaUp,
     Transmit,
 )
+from node.ike.ratelimit import TokenBucket
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
@@ -44,6 +45,8 @@ from node.ports import Entropy
 BATCH = 64
 #: Seconds that stopping waits for the answers to our DELETEs; a container gets 10 before it is killed.
 STOP_PATIENCE = 4.0
+#: Repeated requests that are told a second, and at once; the counter has them all.
+REPEATS_PER_SECOND, REPEATS_BURST = 10.0, 100
 
 
 class Node:
@@ -62,6 +65,7 @@ class Node:
         self._all_gone = asyncio.Event()
         self._stopping = False
         self._initiated: set[bytes] = set()
+        self._repeats = TokenBucket(REPEATS_PER_SECOND, REPEATS_BURST)
         self._demo = Demo(self.config.demo, self.log, clock.monotonic)
         self._inner = self._inner_side(started, entropy)
         self._demo.attach(self._inner)
@@ -215,13 +219,20 @@ class Node:
             case RemoveSa():
                 self.plane.remove(output.inbound_spi)
             case Event():
-                self.log.emit(output.name, **output.fields)
-                if output.name is EventName.CHILD_SA_FAILED:
-                    self._outcome(False)
+                self._event(output)
             case Dropped():
                 self._dropped(output)
             case SaUp() | SaDown():
                 self._sa_changed(output)
+
+    def _event(self, event: Event) -> None:
+        # Anybody who saw a request can repeat it without end: that must not fill a disk.
+        if event.name is EventName.RESPONSE_REPEATED and not self._repeats.take(clock.monotonic()):
+            self.log.count(event.name)
+            return
+        self.log.emit(event.name, **event.fields)
+        if event.name is EventName.CHILD_SA_FAILED:
+            self._outcome(False)
 
     def _sa_changed(self, change: SaUp | SaDown) -> None:
         if not change.is_initiator:

@@ -153,3 +153,12 @@ def test_every_documented_event_exists() -> None:
 def test_every_drop_reason_is_documented() -> None:
     documented = re.findall(r"^\| `([a-z_]+)` \|", _between("## Drop reasons", "## Exit codes"), re.MULTILINE)
     assert sorted(documented) == sorted(DropReason)
+
+
+def test_json_lets_no_control_character_pass() -> None:
+    lines = Lines()
+    text = "".join(map(chr, range(0x100)))
+    _log(lines, Lines()).emit(EventName.ESP_PAYLOAD_DECRYPTED, text=text)
+    assert lines[0].isascii()
+    assert lines[0].isprintable()
+    assert json.loads(lines[0])["text"] == text
