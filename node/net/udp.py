@@ -30,6 +30,7 @@ _PKTINFO6 = struct.Struct("=16sI")
 _TRANSIENT = frozenset(
     {errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.EPERM, errno.EACCES, errno.EMSGSIZE, errno.EINVAL}
     | {errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+    | {errno.ENOMEM, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENONET, errno.ETIMEDOUT, errno.EOPNOTSUPP}
     | {errno.EADDRNOTAVAIL, errno.EPROTO, errno.ENOPROTOOPT, errno.EAFNOSUPPORT}
 )
 
