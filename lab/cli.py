@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from lab import output
+from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
 from lab.commands import about, doctor, judge, show, up
 from lab.commands.context import DEFAULT_NAME, Context
@@ -84,7 +84,7 @@ are looked for.
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see ipseclab --help")
+        raise UsageError(f"{usage.complaint(self, message)}: see `ipseclab --help`")
 
 
 def _env(name: str, default: str | None = None) -> str | None:
@@ -163,8 +163,10 @@ def _count(text: str) -> int:
 
 def _choice(value: str, known: Sequence[str], what: str) -> str:
     if value not in known:
+        variable = what.removeprefix("--").replace("-", "_").upper()
+        where = f"{what} (from IPSECLAB_{variable})" if _env(variable) == value else what
         raise UsageError(
-            f"{what}: {value!r} is unknown{did_you_mean(value, known)}: choose one of {listing(known)}"
+            f"{where}: {value!r} is unknown{did_you_mean(value, known)}: choose one of {listing(known)}"
         )
     return value
 
@@ -177,7 +179,8 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise UsageError(f"--timeout: {text!r} is not a number of seconds: write 60")
+        where = "--timeout (from IPSECLAB_TIMEOUT)" if _env("TIMEOUT") == text else "--timeout"
+        raise UsageError(f"{where}: {text!r} is not a number of seconds: write 60")
     return seconds
 
 
@@ -192,8 +195,8 @@ def _words(arguments: Sequence[str]) -> list[str]:
         words[at] = ALIASES.get(words[at], words[at])
         if words[at] not in VERBS:
             raise UsageError(
-                f"unknown verb {words[at]!r}{did_you_mean(words[at], [*VERBS, *ALIASES])}: see ipseclab "
-                "--help"
+                f"unknown verb {words[at]!r}{did_you_mean(words[at], [*VERBS, *ALIASES])}: see "
+                "`ipseclab --help`"
             )
     return words
 
@@ -205,11 +208,16 @@ def _context(options: argparse.Namespace) -> Context:
     form = given.get("output") or _env("OUTPUT", "table") or "table"
     if getattr(options, "key_type", None):
         _choice(options.key_type, KEY_TYPES, "--key-type")
+    if getattr(options, "subnet", None):
+        usage.check_subnet(options.subnet)
+    console = make_console(-1 if quiet else int(verbose), no_colour)
+    for sentence in usage.unknown_variables(os.environ):
+        console.warning(sentence)
     return Context(
         name=given.get("name") or _env("NAME"),
         backend=_choice(given.get("backend") or _env("BACKEND", "auto") or "auto", BACKENDS, "--backend"),
         json=_choice(form, ("table", "json"), "--output") == "json",
-        console=make_console(-1 if quiet else int(verbose), no_colour),
+        console=console,
         style=stdout_style(no_colour),
         timeout=_seconds(given.get("timeout") or _env("TIMEOUT")),
     )
@@ -243,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _parser().print_help(sys.stderr)
             return ExitCode.USAGE
         if options.verb == "exec" and options.command in ([], ["--"]):
-            raise UsageError("exec: no command: write ipseclab exec NODE -- CMD")
+            raise UsageError("exec: no command: write `ipseclab exec NODE -- CMD`")
         context = _context(options)
         console, wants_json = context.console, context.json
         signal.signal(signal.SIGTERM, _on_terminate)

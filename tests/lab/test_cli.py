@@ -1,17 +1,24 @@
 """The command line without any lab: usage, exit codes, JSON envelopes, environment twins."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from lab import usage
 from lab.cli import ALIASES, VERBS, main
-from tests.lab.conftest import Cli
+from tests.lab.conftest import ROOT, Cli
 
 USAGE = [
     (("upp",), "unknown verb 'upp' (did you mean up?)"),
     (("up", "helo"), "scenario 'helo' is unknown (did you mean hello?)"),
-    (("up", "--nam", "x"), "unrecognized arguments"),
+    (("up", "--nam", "x"), "unknown option --nam (did you mean --name?)"),
+    (("up", "--nam=x"), "unknown option --nam (did you mean --name?)"),
+    (("down", "hello"), "unexpected argument 'hello'"),
+    (("up", "--subnet", "10.1/33"), "--subnet: '10.1/33' is no IPv4 network"),
+    (("up", "--subnet", "192.0.2.1/24"), "has host bits set"),
+    (("up", "--subnet", "10.0.0.0/8"), "--subnet: 10.0.0.0/8 overlaps 10.1.0.0/16"),
     (("up", "-b", "dokcer"), "--backend: 'dokcer' is unknown (did you mean docker?)"),
     (("status", "-o", "yaml"), "--output: 'yaml' is unknown"),
     (("up", "-n", "Not A Name"), "lab name 'Not A Name'"),
@@ -71,6 +78,26 @@ def test_options_have_environment_twins_and_the_command_line_wins(cli: Cli) -> N
     assert "'from-env'" in json.loads(done.stdout)["error"]
     done = cli("status", "-n", "from-line", **twin)
     assert "'from-line'" in json.loads(done.stdout)["error"]
+
+
+def test_an_error_names_the_variable_and_a_misspelt_one_is_told(cli: Cli) -> None:
+    done = cli("status", IPSECLAB_BACKEND="dokcer")
+    assert done.returncode == 2
+    assert "--backend (from IPSECLAB_BACKEND): 'dokcer' is unknown (did you mean docker?)" in done.stderr
+    done = cli("status", IPSECLAB_TIMEOUT="-1")
+    assert "--timeout (from IPSECLAB_TIMEOUT): '-1' is not a number of seconds" in done.stderr
+    done = cli("scenarios", IPSECLAB_BAKEND="process")
+    assert done.returncode == 0
+    assert "IPSECLAB_BAKEND in the environment means nothing (did you mean IPSECLAB_BACKEND?)" in done.stderr
+
+
+def test_every_variable_of_the_code_is_known() -> None:
+    """And nothing else is."""
+    text = "".join(path.read_text() for path in (ROOT / "lab").rglob("*.py") if path.name != "usage.py")
+    text += (ROOT / "docker-compose.yml").read_text()
+    named = set(re.findall(r"IPSECLAB_[A-Z_]*[A-Z]", text))
+    named |= {f"IPSECLAB_{name}" for name in re.findall(r'_env\("([A-Z_]+)"', text)}
+    assert named == usage.VARIABLES
 
 
 def test_options_may_stand_on_either_side_of_the_verb(cli: Cli) -> None:
