@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yamlschema
+from lab import references
 from lab.errors import UsageError
 from lab.scenario import Scenario, from_document
 from lab.text import did_you_mean, listing
@@ -60,6 +61,8 @@ def read(path: Path) -> Scenario:
         document = yamlschema.load(_short(path), schema(), {"regex": _regex})
     except yamlschema.DocumentError as error:
         raise UsageError(str(error)) from None
+    if problems := references.check(document):
+        raise UsageError("\n".join(map(str, problems)))
     return from_document(path.stem, _short(path), document.value)
 
 

@@ -61,6 +61,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "ike_sa_established": Phrase("IKE SA established", ("peer_identity", "suite"), _M),
     "ike_sa_failed": Phrase("IKE SA failed", ("reason", "peer"), _T),
     "ike_sa_deleted": Phrase("IKE SA deleted", ("reason", "peer"), _M),
+    "create_child_sa_sent": Phrase("CREATE_CHILD_SA sent", ("kind", "payloads", "peer", "octets")),
+    "create_child_sa_received": Phrase("CREATE_CHILD_SA received", ("kind", "payloads", "peer", "octets")),
     "informational_sent": Phrase("INFORMATIONAL sent", ("kind", "payloads", "peer")),
     "informational_received": Phrase("INFORMATIONAL received", ("kind", "payloads", "peer")),
     "notify_sent": Phrase("notify sent", ("notify", "peer", "detail"), _T),
@@ -81,6 +83,10 @@ _PHRASES: Mapping[str, Phrase] = {
     "demo_failed": Phrase("the demo FAILED", ("reason",), _T),
     "packet_dropped": Phrase("inner packet dropped", ("reason", "detail"), _T),
 }
+
+
+#: Every event that a node can tell.
+EVENTS = frozenset(_PHRASES)
 
 
 def weight(told: Told) -> Weight:

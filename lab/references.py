@@ -1,0 +1,63 @@
+"""What a schema cannot say of a scenario: that nodes and events are called by names that exist, each with its
+line and column."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lab.render import EVENTS
+from lab.text import did_you_mean, listing
+from yamlschema import Document, Problem
+
+Place = tuple[str | int, ...]
+_DEFAULT_NODES = ("responder", "initiator")
+
+
+def check(document: Document) -> tuple[Problem, ...]:
+    """Every name that refers to nothing, in the order of the file. The document fits the schema."""
+    nodes = tuple(document.value.get("nodes", _DEFAULT_NODES))
+    found = [problem for problem in _problems(document, nodes) if problem]
+    return tuple(
+        sorted(
+            found, key=lambda problem: (problem.mark.line, problem.mark.column) if problem.mark else (0, 0)
+        )
+    )
+
+
+def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | None]:
+    for name, entry in document.value["expect"].items():
+        at: Place = ("expect", name)
+        yield _node(document, at, name, nodes, at_key=True)
+        for which in ("events", "never"):
+            yield from _patterns(document, (*at, which), entry.get(which, ()))
+    for index, step in enumerate(document.value.get("steps", ())):
+        at = ("steps", index)
+        if "stop" in step:
+            yield _node(document, (*at, "stop"), step["stop"], nodes)
+        else:
+            yield _node(document, (*at, "wait", "node"), step["wait"]["node"], nodes)
+            yield _event(document, (*at, "wait", "event"), step["wait"]["event"])
+
+
+def _patterns(document: Document, at: Place, patterns: Iterable[Any]) -> Iterator[Problem | None]:
+    for index, pattern in enumerate(patterns):
+        if isinstance(pattern, str):
+            yield _event(document, (*at, index), pattern)
+        else:
+            yield _event(document, (*at, index, "event"), pattern["event"])
+
+
+def _node(
+    document: Document, at: Place, name: str, nodes: tuple[str, ...], *, at_key: bool = False
+) -> Problem | None:
+    if name in nodes:
+        return None
+    message = f"no node is called {name!r}{did_you_mean(name, nodes)}: the nodes are {listing(nodes)}"
+    return document.problem(at, message, at_key=at_key)
+
+
+def _event(document: Document, at: Place, name: str) -> Problem | None:
+    if name in EVENTS:
+        return None
+    return document.problem(
+        at, f"{name!r} is no event{did_you_mean(name, EVENTS)}: docs/events.md has them all"
+    )
