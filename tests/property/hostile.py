@@ -9,7 +9,7 @@ Time is virtual and the seed decides what is written, so that a failure can be r
 
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path as FilePath
@@ -197,7 +197,7 @@ class Stage:
 
 def _remains(node: Node) -> Iterator[str]:
     engine, half_open = node.endpoint, node.endpoint._half_open
-    tables = {
+    tables: dict[str, Sized] = {
         "IKE SAs": engine._sas,
         "half-open": half_open._by_spi,
         "requests": half_open._by_request,
@@ -237,7 +237,7 @@ def _entropy(size: int, /) -> bytes:
     return random.randbytes(size)
 
 
-# -- octets ---------------------------------------------------------------------------------------------------
+# -- octets --------------------------------------------------------------------------------------------------
 
 
 def mutate(draw: random.Random, octets: bytes, corpus: list[bytes]) -> bytes:
@@ -335,7 +335,7 @@ def reheaded(draw: random.Random, octets: bytes, corpus: list[bytes]) -> bytes:
     return der.sequence(codec._write_header(header, next_payload) + octets[end:])
 
 
-# -- who writes them ------------------------------------------------------------------------------------------
+# -- who writes them -----------------------------------------------------------------------------------------
 
 
 class Outsider:
@@ -459,7 +459,7 @@ class Insider:
         packet = draw.choice(
             (
                 pack_udp(source, target, ports[0], 7000, payload),
-                pack_udp(source, target, *ports, payload),
+                pack_udp(source, target, ports[0], ports[1], payload),
                 pack_echo(source, target, Echo(draw.random() < 0.5, draw.randrange(65536), 1, payload)),
                 pack(source, target, draw.randrange(256), payload),
                 draw.randbytes(draw.choice((0, 1, 20, 60))),

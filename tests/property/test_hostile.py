@@ -10,6 +10,7 @@ import pytest
 from node.model.events import EventName
 from tests.node.conftest import make_credentials
 from tests.property.hostile import STRANGER, Insider, Outsider, Stage, VirtualClock, clock
+from tests.property.liar import Liar
 
 #: No datagram may hold a node longer, in seconds of CPU time (twice the bound of the requirement: an
 #: interpreter that collects garbage in the middle is not what is measured).
@@ -114,3 +115,19 @@ def test_a_repeated_request_does_not_fill_the_log(play: Play) -> None:
         assert max(sizes) <= len(octets) + 16
 
     play(scene, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_peer_that_lies(play: Play, seed: int) -> None:
+    def scene(stage: Stage) -> None:
+        Liar(stage.sides[seed % 2], seed, share=0.5)
+        for _ in range(4):
+            stage.initiate()
+            stage.drive()
+            stage.pass_time(1)
+        for side in stage.sides:
+            side.node.endpoint.delete_all(stage.time())
+            side.node._pump()
+        stage.drive()
+
+    play(scene, seed)
