@@ -5,13 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, doctor, judge, show, up
+from lab.commands import about, completion, doctor, judge, show, up
 from lab.commands.context import DEFAULT_NAME, Context
+from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
 from lab.doctor.examine import head
 from lab.errors import EnvironmentNotReady, ExitCode, LabError, TimedOut, UsageError
@@ -31,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "scenarios": judge.scenarios,
     "lint": judge.lint,
     "doctor": doctor.doctor,
+    "completion": completion.completion,
     "image": about.image,
     "version": about.version,
 }
@@ -65,6 +68,7 @@ verbs:
   scenarios            what can be run
   lint FILE ...        check scenario files, nothing is run (validate)
   doctor               try what a lab needs, name the fix for what is missing (check-env)
+  completion SHELL     completion for bash, zsh or fish: source <(ipseclab completion bash)
   image                make the node image
   version
 
@@ -105,6 +109,11 @@ def _globals() -> _Parser:
     return parser
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line, for whoever reads it from outside."""
+    return _parser()
+
+
 def _parser() -> _Parser:
     shared = _globals()
     parser = _Parser(
@@ -129,6 +138,7 @@ def _parser() -> _Parser:
     for verb in ("exec", "shell"):
         made[verb].add_argument("node", metavar="NODE")
     made["exec"].add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD ...")
+    made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE")
     return parser
 
@@ -148,6 +158,14 @@ def _making_options(made: dict[str, _Parser]) -> None:
         made[verb].add_argument("--key-type", default=_env("KEY_TYPE"), metavar="TYPE", help=kinds)
     made["run"].add_argument(
         "--keep", action="store_true", default=bool(_env("KEEP")), help="leave the lab up"
+    )
+    junit_file = _env("JUNIT")
+    made["run"].add_argument(
+        "--junit",
+        type=Path,
+        default=Path(junit_file) if junit_file else None,
+        metavar="FILE",
+        help="write the verdicts as JUnit XML",
     )
     made["down"].add_argument("--all", action="store_true", help="every lab that is ours")
     made["down"].add_argument(

@@ -45,25 +45,29 @@ def load(which: str) -> Scenario:
     """The scenario of this name, or in this file. Raises UsageError with `file:line:col` for whatever is
     wrong.
     """
-    path = Path(which)
-    if "/" not in which and not which.endswith((".yaml", ".yml")):
-        path = scenario_directory() / (which + SUFFIX)
-        if which not in names():
-            raise UsageError(
-                f"scenario {which!r} is unknown{did_you_mean(which, names())}: there are {listing(names())}"
-            )
-    return read(path)
+    return read(find(which))
+
+
+def find(which: str) -> Path:
+    """The file of a scenario's name, or the file itself. Raises UsageError."""
+    if "/" in which or which.endswith((".yaml", ".yml")):
+        return Path(which)
+    if which not in names():
+        raise UsageError(
+            f"scenario {which!r} is unknown{did_you_mean(which, names())}: there are {listing(names())}"
+        )
+    return scenario_directory() / (which + SUFFIX)
 
 
 def read(path: Path) -> Scenario:
     """The scenario in a file. Raises UsageError."""
     try:
-        document = yamlschema.load(_short(path), schema(), {"regex": _regex})
+        document = yamlschema.load(shown(path), schema(), {"regex": _regex})
     except yamlschema.DocumentError as error:
         raise UsageError(str(error)) from None
     if problems := references.check(document):
         raise UsageError("\n".join(map(str, problems)))
-    return from_document(path.stem, _short(path), document.value)
+    return from_document(path.stem, shown(path), document.value)
 
 
 def _regex(text: str) -> None:
@@ -73,7 +77,7 @@ def _regex(text: str) -> None:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
 
 
-def _short(path: Path) -> str:
+def shown(path: Path) -> str:
     """The path as the user would write it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))

@@ -133,9 +133,9 @@ def verdict_line(scenario: str, verdict: Verdict, seconds: float, style: Style) 
     return f"{style.paint('FAIL', 'bold', 'red')} {scenario} ({span(seconds)}): {reason}"
 
 
-def saw(record: Record, prose: Iterable[str], style: Style) -> list[str]:
-    """What a node saw: its last events and the last lines of its stderr."""
-    events = record.events[-SHOWN_EVENTS:]
+def saw(record: Record, prose: Iterable[str], style: Style, count: int = SHOWN_EVENTS) -> list[str]:
+    """What a node saw: its last `count` events and the last lines of its stderr."""
+    events = record.events[-count:]
     state = "still running" if record.exit_code is None else f"exited with code {record.exit_code}"
     lines = [
         style.paint(

@@ -6,8 +6,9 @@ from pathlib import Path
 from lab import library, output, story
 from lab.commands import facts
 from lab.commands.context import Context
+from lab.commands.reports import Reports
 from lab.commands.up import undisturbed
-from lab.errors import ExitCode
+from lab.errors import ExitCode, LabError
 from lab.labels import check_name, new_session
 from lab.lifecycle import Outcome, Runner
 from lab.scenario import Scenario
@@ -20,10 +21,15 @@ def run(context: Context, options: argparse.Namespace) -> int:
     """Bring up, judge, say, keep the evidence, take down; one scenario or all of them."""
     names = library.names() if options.scenario == ALL else (options.scenario,)
     scenarios = [library.load(name) for name in names]
+    reports = Reports(context, options.junit)
+    reports.open()
     backend = context.new_backend(options.subnet)
     results = []
-    for scenario in scenarios:
-        results.append(_run_one(context, context.runner(backend), scenario, options))
+    try:
+        for name, scenario in zip(names, scenarios, strict=True):
+            results.append(_run_one(context, context.runner(backend), (name, scenario), options, reports))
+    finally:
+        reports.close()
     passed = sum(bool(result["passed"]) for result in results)
     if context.json:
         output.print_json("run", {"passed": passed == len(results), "results": results})
@@ -33,8 +39,27 @@ def run(context: Context, options: argparse.Namespace) -> int:
 
 
 def _run_one(
-    context: Context, runner: Runner, scenario: Scenario, options: argparse.Namespace
+    context: Context,
+    runner: Runner,
+    asked: tuple[str, Scenario],
+    options: argparse.Namespace,
+    reports: Reports,
 ) -> dict[str, object]:
+    """Run a scenario that was asked for by a name; its result as a value of the output schema."""
+    reports.begin()
+    try:
+        outcome, evidence = _judge(context, runner, asked[1], options)
+    except LabError as error:
+        reports.not_judged(*asked, error)
+        raise
+    reports.judged(asked[0], outcome, evidence)
+    return {**facts.outcome(outcome), "evidence": evidence}
+
+
+def _judge(
+    context: Context, runner: Runner, scenario: Scenario, options: argparse.Namespace
+) -> tuple[Outcome, str]:
+    """A scenario's lab from beginning to end; what came out, and where the evidence is."""
     # Without -n every run has a lab of its own, so that runs never meet.
     name = context.lab if context.name else check_name(f"{scenario.name[:22]}-{new_session()[:8]}")
     context.console.line(f"{scenario.name}: {scenario.title} ({runner.backend.name}, lab {name})")
@@ -48,7 +73,7 @@ def _run_one(
                 context.console.line(
                     f"  kept: `ipseclab status -n {name}`, and in the end `ipseclab down -n {name}`"
                 )
-            return {**facts.outcome(outcome), "evidence": evidence}
+            return outcome, evidence
         finally:
             if not options.keep:
                 with undisturbed():
