@@ -35,7 +35,7 @@ _D, _M, _T = Weight.DETAIL, Weight.MILESTONE, Weight.TROUBLE
 _PHRASES: Mapping[str, Phrase] = {
     "node_started": Phrase("started", ("role", "profile"), _D),
     "certificate_loaded": Phrase("X.509 certificate loaded", ("subject",)),
-    "private_key_loaded": Phrase("PKCS#8 private key loaded", ("algorithm",)),
+    "private_key_loaded": Phrase("PKCS#8 private key loaded", ("file",)),
     "dh_key_pair_generated": Phrase("Diffie-Hellman key pair generated", ("group", "octets")),
     "udp_bound": Phrase("UDP bound", ("address", "port")),
     "tun_ready": Phrase("TUN device ready", ("name", "address")),

@@ -31,6 +31,10 @@ _REMEDIES = (
         "the subnet is taken or no subnet: choose another --subnet, or leave it to Docker",
     ),
     (
+        "no available ipv4 addresses on this network",
+        "the lab has more nodes than --subnet has addresses: choose a larger one, or leave it to Docker",
+    ),
+    (
         "address pool",
         "Docker has no free subnet left: remove unused networks (docker network prune) or give --subnet",
     ),

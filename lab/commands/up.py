@@ -81,6 +81,7 @@ def _bring_up(context: Context, runner: Runner, scenario: Scenario, key_type: st
     except BaseException:
         # Half a lab helps nobody, and an interrupted one is not what was asked for.
         with undisturbed():
+            context.console.line(f"taking lab {context.lab!r} down again")
             runner.take_down(context.lab)
         raise
 

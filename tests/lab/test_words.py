@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import text
+from lab.backends.engine import explain
 from lab.console import Style, wants_colour
 from lab.errors import ExitCode, UsageError
 from lab.events import NodeEvent, NodeExit, NodeProse, Told, parse_line
@@ -144,3 +145,22 @@ def test_whose_lab_it_is() -> None:
     assert may_remove({LAB: "x"}, "me")
     assert not may_remove({LAB: "x", OWNER: "you"}, "me")
     assert not may_remove({OWNER: "me"}, "me")
+
+
+ENGINE_SAYS = [
+    ("Pool overlaps with other one on this address space", "the subnet is taken"),
+    ("no available IPv4 addresses on this network's address pools: x", "choose a larger one"),
+    (
+        "could not find an available, non-overlapping IPv4 address pool among the defaults",
+        "no free subnet left",
+    ),
+    ("something new", "see `docker info`"),
+]
+
+
+@pytest.mark.parametrize(("said", "remedy"), ENGINE_SAYS)
+def test_what_the_engine_says_comes_with_a_remedy(said: str, remedy: str) -> None:
+    error = explain("cannot do it", said)
+    assert str(error).startswith(f"cannot do it: {said}: ")
+    assert remedy in str(error)
+    assert error.exit_code is ExitCode.ENVIRONMENT
