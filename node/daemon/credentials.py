@@ -2,7 +2,8 @@
 
 Rules:
 
-1. A private key that somebody else could read is refused, whatever else is right.
+1. A private key that somebody else could read is refused, whatever else is right; so is a CA file that
+   everybody could change.
 2. Key, certificate and identity must belong together: better now than as AUTHENTICATION_FAILED at the peer.
 3. The key's octets live only inside the signer.
 """
@@ -22,6 +23,9 @@ from node.pki.loading import MAX_PEM_OCTETS, load_certificates, matches_key
 
 #: Octets of a PEM key: RSA-16384 has below 13,000.
 MAX_KEY_OCTETS = 64 * 1024
+#: Judges owner and mode of an open file. Raises StartError.
+Check = Callable[[str, os.stat_result], None]
+
 #: Certificates that we send and their octets: peers accept no more, and a message is one datagram.
 MAX_CHAIN, MAX_CHAIN_OCTETS = 10, 48 * 1024
 
@@ -43,7 +47,7 @@ class Credentials:
 
 def load_anchors(config: Config) -> tuple[bytes, ...]:
     """The trusted CA certificates. Raises StartError."""
-    return _certificates(config.credentials.ca, "credentials.ca")
+    return _certificates(config.credentials.ca, "credentials.ca", _check_trusted)
 
 
 def load_chain(config: Config) -> tuple[bytes, ...]:
@@ -95,6 +99,15 @@ def read_key(path: str) -> bytes:
     return _read(path, "credentials.key", MAX_KEY_OCTETS, _check_private)
 
 
+def _check_trusted(path: str, found: os.stat_result) -> None:
+    if found.st_mode & stat.S_IWOTH:
+        mode = stat.S_IMODE(found.st_mode)
+        raise StartError(
+            f"credentials.ca: {path}: mode {mode:04o} lets everybody change whom we trust; "
+            f"run: chmod o-w {path}"
+        )
+
+
 def _check_private(path: str, found: os.stat_result) -> None:
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
@@ -108,9 +121,7 @@ def _check_private(path: str, found: os.stat_result) -> None:
         )
 
 
-def _read(
-    path: str, setting: str, most: int, check: Callable[[str, os.stat_result], None] = lambda *_: None
-) -> bytes:
+def _read(path: str, setting: str, most: int, check: Check) -> bytes:
     """A regular file of at most `most` octets; what was checked is what is read."""
     try:
         # Without O_NONBLOCK a FIFO in the place of a file would hang the start.
@@ -128,9 +139,9 @@ def _read(
     return octets
 
 
-def _certificates(path: str, setting: str) -> tuple[bytes, ...]:
+def _certificates(path: str, setting: str, check: Check = lambda *_: None) -> tuple[bytes, ...]:
     try:
-        return load_certificates(_read(path, setting, MAX_PEM_OCTETS))
+        return load_certificates(_read(path, setting, MAX_PEM_OCTETS, check))
     except ValueError as error:
         raise StartError(f"{setting}: {path}: {error}") from error
 

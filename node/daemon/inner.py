@@ -264,7 +264,12 @@ def _icmp_socket(address: IPAddress) -> socket.socket | None:
     family, protocol = ends[address.version]
     try:
         end = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol)
-    except PermissionError:
+    except OSError:
+        # Forbidden (ping_group_range), or a kernel without them.
         return None
-    end.bind((str(address), 0))
+    try:
+        end.bind((str(address), 0))
+    except OSError:
+        end.close()
+        return None
     return end

@@ -63,3 +63,11 @@ def test_a_chain_that_no_message_holds(config: Config, tmp_path: Path) -> None:
     changed = replace(config, credentials=replace(config.credentials, certificate=str(bundle)))
     with pytest.raises(StartError, match=r"credentials\.certificate: .*: 12 certificates of"):
         load_chain(changed)
+
+
+def test_a_ca_file_that_everybody_can_change(config: Config) -> None:
+    Path(config.credentials.ca).chmod(0o666)
+    with pytest.raises(StartError, match=r"ca-cert\.pem: mode 0666 lets everybody change whom we trust"):
+        load_anchors(config)
+    Path(config.credentials.ca).chmod(0o664)
+    assert load_anchors(config)
