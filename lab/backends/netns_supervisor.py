@@ -30,6 +30,7 @@ PROBE = "--probe"
 REFUSED = 4
 _BRIDGE, _LINK = "wire", "eth0"
 _TUN = "/dev/net/tun"
+_SYSTEM = Path("/proc/sys")
 # linux/if_tun.h
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x400454CA, 0x1001
 #: What a container has, too: ICMP sockets and low ports for everybody, no address that nobody asked for.
@@ -85,7 +86,7 @@ def _settle() -> None:
         for value in values:
             # A kernel without the setting, or a read-only /proc/sys: the node works without it, too.
             with contextlib.suppress(OSError):
-                Path("/proc/sys/net", name).write_text(value)
+                Path(_SYSTEM, "net", name).write_text(value)
                 break
 
 
@@ -133,7 +134,7 @@ def remedy(error: OSError) -> str:
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
     ):
         with contextlib.suppress(OSError):
-            if Path("/proc/sys", name).read_text().strip() == bad:
+            if Path(_SYSTEM, name).read_text().strip() == bad:
                 return f"sysctl -w {name.replace('/', '.')}={good}"
     return "run as root, or let this container have CAP_SYS_ADMIN and CAP_NET_ADMIN"
 

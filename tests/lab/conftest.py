@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from lab.backends.netns import NetnsBackend
 from lab.checks import Record
 from lab.console import Console, Style
+from lab.errors import EnvironmentNotReady
 from lab.events import NodeEvent, Told
 from lab.lifecycle import Outcome, Runner
 
@@ -29,9 +31,41 @@ SCHEMA = json.loads((ROOT / "lab" / "schemas" / "output.schema.json").read_text(
 PATIENCE = 400
 
 
+def why_no_namespaces() -> str:
+    """Empty where the netns backend works, as root or as this user, else one line that says why not."""
+    try:
+        NetnsBackend(print).check()
+    except EnvironmentNotReady as error:
+        return str(error)
+    return ""
+
+
+_WHY = why_no_namespaces()
+#: Every backend, for the tests that hold on all of them.
+BACKENDS = [
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("netns", marks=pytest.mark.skipif(bool(_WHY), reason=_WHY)),
+    "process",
+]
+
+
 def unique(prefix: str = "t") -> str:
     """A lab name that nobody else has."""
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+def finish(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's directory to its end, with nothing to read."""
+    return subprocess.run(
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +82,7 @@ class Cli:
 
     def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end; `more` are environment variables."""
-        return subprocess.run(
-            [sys.executable, "-m", "lab", *arguments],
-            env=self.environment(**more),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return finish([sys.executable, "-m", "lab", *arguments], self.environment(**more))
 
     def json(self, *arguments: str, rc: int = 0) -> dict[str, Any]:
         """The envelope that a verb writes, checked against the schema."""

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab import library
-from tests.lab.conftest import Cli, RunningLab
-
-BACKENDS = [pytest.param("docker", marks=pytest.mark.docker), "process"]
+from tests.lab.conftest import BACKENDS, Cli, RunningLab
 
 
 @pytest.mark.parametrize("scenario", library.names())

@@ -14,9 +14,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.lab.conftest import PATIENCE, SCHEMA, Cli, unique
+from tests.lab.conftest import BACKENDS, PATIENCE, SCHEMA, Cli, unique
 
-BACKENDS = [pytest.param("docker", marks=pytest.mark.docker), "process"]
 QUICK = ("--key-type", "ecdsa-p256")
 Names = Callable[[str], str]
 
@@ -107,7 +106,8 @@ def test_two_labs_at_once(cli: Cli, lab_name: Names, backend: str) -> None:
         assert process.returncode == 0, err
     found = [cli.json("status", "-n", name, "-b", backend)["labs"][0] for name in names]
     addresses = [node["address"] for lab in found for node in lab["nodes"]]
-    assert len(set(addresses)) == 4, "two labs share an address"
+    # In namespaces every lab has the same addresses; that they do not meet is what the rest shows.
+    assert len(set(addresses)) == (2 if backend == "netns" else 4), "two labs share an address"
     assert cli("down", "-n", names[0], "-b", backend).returncode == 0
     (left,) = cli.json("status", "-n", names[1], "-b", backend)["labs"]
     assert all(len(node["status"]["child_sas"]) == 1 for node in left["nodes"])
