@@ -116,12 +116,18 @@ def script(shell: str, tree: Tree) -> str:
 
 _BASH_HEAD = """\
 # Completion of ipseclab for bash:  source <(ipseclab completion bash)
-_ipseclab_words() { mapfile -t COMPREPLY < <(compgen -W "$*" -- "$cur"); }
+_ipseclab_words() {
+    local word
+    for word in "$@"; do
+        if [[ $word == "$cur"* ]]; then COMPREPLY+=("$word"); fi
+    done
+}
 _ipseclab_files() { compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); }
 _ipseclab_scenarios() {
-    local file
-    for file in "${IPSECLAB_SCENARIOS:-%(directory)s}"/*.yaml; do
-        [[ -e $file ]] && file=${file##*/} && printf '%%s ' "${file%%.yaml}"
+    local directory=%(directory)s file
+    for file in "${IPSECLAB_SCENARIOS:-$directory}"/*.yaml; do
+        file=${file##*/}
+        if [[ $file != '*.yaml' ]]; then _ipseclab_words "${file%%.yaml}"; fi
     done
 }
 _ipseclab() {
@@ -139,7 +145,7 @@ _ipseclab() {
 
 
 def _bash(tree: Tree) -> str:
-    head = {"directory": tree.directory, "taking": "|".join(_taking(tree))}
+    head = {"directory": shlex.quote(tree.directory), "taking": "|".join(_taking(tree))}
     lines = [(_BASH_HEAD % head).rstrip("\n")]
     lines += [
         f"        {'|'.join(option.flags)}) {_bash_value(option.value)}; return ;;"
@@ -148,18 +154,21 @@ def _bash(tree: Tree) -> str:
     ]
     names = [name for verb in tree.verbs for name in verb.names]
     lines += ["    esac", "    case $verb in"]
-    lines.append(f"        '') _ipseclab_words {shlex.join([*names, *_flags(tree.options)])} ;;")
+    lines.append(f"        '') {_bash_choice(tree.options, Value(tuple(names)))} ;;")
     for verb in tree.verbs:
-        options = shlex.join(_flags(verb.options))
-        choose = f"if [[ $cur == -* ]]; then _ipseclab_words {options}; else {_bash_value(verb.argument)}; fi"
-        lines.append(f"        {'|'.join(verb.names)}) {choose} ;;")
+        lines.append(f"        {'|'.join(verb.names)}) {_bash_choice(verb.options, verb.argument)} ;;")
     return "\n".join([*lines, "    esac", "}", "complete -F _ipseclab ipseclab", ""])
+
+
+def _bash_choice(options: Sequence[Option], argument: Value) -> str:
+    flags = shlex.join(_flags(options))
+    return f"if [[ $cur == -* ]]; then _ipseclab_words {flags}; else {_bash_value(argument)}; fi"
 
 
 def _bash_value(value: Value) -> str:
     words = shlex.join(value.words)
     if value.scenarios:
-        return f"_ipseclab_words {words} $(_ipseclab_scenarios)"
+        return (f"_ipseclab_words {words}; " if words else "") + "_ipseclab_scenarios"
     if value.files:
         return "_ipseclab_files"
     return f"_ipseclab_words {words}" if words else ":"
@@ -169,8 +178,9 @@ _ZSH_HEAD = """\
 #compdef ipseclab
 # Completion of ipseclab for zsh:  source <(ipseclab completion zsh), after compinit
 _ipseclab_scenarios() {
+    local directory=%(directory)s
     local -a found
-    found=(${IPSECLAB_SCENARIOS:-%(directory)s}/*.yaml(N:t:r))
+    found=(${IPSECLAB_SCENARIOS:-$directory}/*.yaml(N:t:r))
     compadd -- "$@" $found
 }
 _ipseclab() {
@@ -282,7 +292,7 @@ def _fish_option(option: Option) -> str:
     words = [f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in option.flags]
     words.append(f"-d {_fish_quote(option.help)}")
     if option.value is not None:
-        words += ["-r", _fish_value(option.value)]
+        words += ["-r" if option.value.files else "-x", _fish_value(option.value)]
     return " ".join(word for word in words if word)
 
 
