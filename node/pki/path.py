@@ -123,20 +123,23 @@ def _paths(
     """Candidate paths by name (the anchor, and what is below it, end entity last), best guesses first; stops
     when the steps are used up."""
     tops = {id(one.certificate): one for one in anchors}
+    known = [one.certificate for one in anchors]
+    # Names may be long and the steps many: each pair is compared once.
+    issuers = {id(one): (_issuers(one, known), _issuers(one, others)) for one in (end_entity, *others)}
     pending: list[tuple[Certificate, ...]] = [(end_entity,)]
     while pending and budget.steps:
         budget.steps -= 1
         path = pending.pop()
-        child = path[0]
-        for top in _issuers(child, [one.certificate for one in anchors]):
+        trusted, suggested = issuers[id(path[0])]
+        for top in trusted:
             yield tops[id(top)], path
-        unused = [other for other in others if not any(_same_entity(other, used) for used in path)]
-        pending.extend((issuer, *path) for issuer in reversed(_issuers(child, unused)))
+        unused = [one for one in suggested if not any(_same_entity(one, used) for used in path)]
+        pending.extend((issuer, *path) for issuer in reversed(unused))
 
 
 def _same_entity(one: Certificate, other: Certificate) -> bool:
     """Same name and key: passing twice through such a pair adds nothing (RFC 4158 5.2, loop detection)."""
-    return one.octets == other.octets or (one.subject == other.subject and one.spki == other.spki)
+    return one.spki == other.spki and (one.octets == other.octets or one.subject == other.subject)
 
 
 def _issuers(child: Certificate, candidates: Sequence[Certificate]) -> list[Certificate]:

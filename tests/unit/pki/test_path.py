@@ -19,6 +19,7 @@ from node.pki import der
 from node.pki.certificate import read
 from node.pki.identity import ExpectedIdentity, identification
 from node.pki.keys import KeyPolicy, check_signature_algorithm
+from node.pki.names import DistinguishedName
 from node.pki.path import MAX_SIGNATURE_CHECKS, Budget, anchor, find_path
 from node.pki.verifier import MAX_CERTIFICATES, CertificateVerifier
 from tests.unit.pki import factory as make
@@ -434,6 +435,23 @@ def test_loops_are_bounded() -> None:
         AuthFailure.UNTRUSTED_ISSUER,
     }
     assert time.process_time() - started < 1.0
+
+
+def test_names_are_compared_once_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger chooses how long names are, and how many orders there are to try."""
+    long = ",".join(f"OU=unit {number}" for number in range(50))
+    stranger = ca(f"CN=Loop,{long}")
+    maze = [read(ca(f"CN=Loop,{long}").der) for _ in range(9)]
+    honest, counted = DistinguishedName.__eq__, [0]
+
+    def counting(one: DistinguishedName, other: object) -> bool:
+        counted[0] += 1
+        return bool(honest(one, other))
+
+    monkeypatch.setattr(DistinguishedName, "__eq__", counting)
+    with pytest.raises(AuthError):
+        find_path(read(leaf("peer", stranger).der), maze, [anchor(root().der, KeyPolicy())], NOW, KeyPolicy())
+    assert 0 < counted[0] <= 2 * (MAX_CERTIFICATES + 1) ** 2
 
 
 _SHA256 = tlv(der.SEQUENCE, bytes.fromhex("0609608648016503040201"))
