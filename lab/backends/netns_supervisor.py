@@ -124,7 +124,10 @@ def _try_tun() -> None:
 def remedy(error: OSError) -> str:
     """What to do about it: the setting that forbids it, where there is one."""
     if _TUN in str(error):
-        known = {errno.ENOENT: "load the module: modprobe tun", errno.EACCES: f"chmod 0666 {_TUN}"}
+        known = {
+            errno.EACCES: f"chmod 0666 {_TUN}",
+            errno.EPERM: f"let this container have the device: --device {_TUN}",
+        }
         return known.get(error.errno or 0, "load the module: modprobe tun")
     if error.errno in (errno.EOPNOTSUPP, errno.ENODEV):
         return "load the modules: modprobe veth bridge"

@@ -212,6 +212,7 @@ def test_auto_ends_with_plain_processes(monkeypatch: pytest.MonkeyPatch, tmp_pat
     [
         (OSError(errno.ENOENT, "No such file or directory (/dev/net/tun)"), "load the module: modprobe tun"),
         (OSError(errno.EACCES, "Permission denied (/dev/net/tun)"), "chmod 0666 /dev/net/tun"),
+        (OSError(errno.EPERM, "Operation not permitted (/dev/net/tun)"), "--device /dev/net/tun"),
         (OSError(errno.EOPNOTSUPP, "Operation not supported (bridge wire)"), "modprobe veth bridge"),
     ],
 )
