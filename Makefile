@@ -12,6 +12,8 @@ LOCK := requirements/dev.txt
 # The stamp names what it was made from, so a checkout that only touches files reinstalls nothing.
 KEY := $(shell cat $(LOCK) pyproject.toml 2>/dev/null | cksum | cut -d ' ' -f 1)
 STAMP := $(VENV)/.installed-$(KEY)
+# A .venv that lost its interpreter or our command is made again.
+WHOLE := $(shell { [ -x $(BIN)/python ] && [ -x $(BIN)/ipseclab ]; } || rm -f $(VENV)/.installed-*)
 SOURCES := $(wildcard node ca lab yamlschema tests bench tools)
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lab import library, output, story
+from lab import evidence, library, output, story
 from lab.commands import facts
 from lab.commands.context import Context
 from lab.commands.reports import Reports
@@ -23,6 +23,7 @@ def run(context: Context, options: argparse.Namespace) -> int:
     scenarios = [library.load(name) for name in names]
     reports = Reports(context, options.junit)
     reports.open()
+    evidence.check()
     backend = context.new_backend(options.subnet)
     results = []
     try:

@@ -128,12 +128,16 @@ def _read(path: str, setting: str, most: int, check: Check) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise StartError(_unreadable(setting, path, error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise StartError(f"{setting}: {path}: is no regular file")
+            raise StartError(f"{setting}: {path}: is no regular file; set the path of a file")
         check(path, found)
-        octets = file.read(most + 1)
+        # Only now: a directory cannot even be made a file object.
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            octets = file.read(most + 1)
+    finally:
+        os.close(descriptor)
     if len(octets) > most:
         raise StartError(f"{setting}: {path}: is larger than {most} octets")
     return octets

@@ -118,3 +118,12 @@ def test_lint_names_file_line_and_column(cli: Cli, tmp_path: Path) -> None:
 def test_quiet_is_quiet(cli: Cli) -> None:
     done = cli("down", "-q", "-n", "nothing-here", "-b", "process")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_run_whose_evidence_could_not_be_kept_does_not_begin(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = cli("run", "hello", "-b", "process", IPSECLAB_RUNS=str(tmp_path / "file" / "runs"))
+    assert done.returncode == 4
+    assert "runs: cannot be written: Not a directory" in done.stderr
+    assert "IPSECLAB_RUNS" in done.stderr
+    assert "certificate loaded" not in done.stderr

@@ -44,6 +44,15 @@ def test_a_fifo_does_not_hang_the_start(config: Config, tmp_path: Path) -> None:
         read_key(str(fifo))
 
 
+def test_a_directory_is_no_credential(config: Config, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir(0o700)
+    with pytest.raises(StartError, match=r"credentials\.ca: .*place: is no regular file"):
+        load_anchors(_with_ca(config, place))
+    with pytest.raises(StartError, match=r"credentials\.key: .*place: is no regular file"):
+        read_key(str(place))
+
+
 def test_an_endless_file_is_not_read_to_its_end(config: Config, tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
