@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, completion, doctor, judge, show, up
+from lab.commands import about, completion, doctor, judge, ladder, show, up
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "status": show.status,
     "logs": show.logs,
     "events": show.logs,
+    "ladder": ladder.ladder,
     "exec": show.execute,
     "shell": show.shell,
     "run": judge.run,
@@ -62,6 +63,7 @@ verbs:
   status               nodes, tunnels and counters (inspect, ps, ls)
   logs [NODE ...]      the nodes' events, interleaved by time; -f follows
   events [NODE ...]    the same as JSON, one object a line
+  ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
   run SCENARIO|all     up, judge, keep the evidence, down (test)
@@ -138,6 +140,10 @@ def _parser() -> _Parser:
     for verb in ("exec", "shell"):
         made[verb].add_argument("node", metavar="NODE")
     made["exec"].add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD ...")
+    made["ladder"].add_argument("target", nargs="?", metavar="RUN|LAB", help="a run's directory, or a lab")
+    made["ladder"].add_argument("nodes", nargs="*", metavar="NODE", help="only these, from left to right")
+    made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
+    made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE")
     return parser

@@ -1,0 +1,75 @@
+"""`ipseclab ladder`: who sent what to whom, of a lab that is up or of a run that is over."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import evidence, ladder_svg, ladder_text, output
+from lab import ladder as ladders
+from lab.backends.base import Follower
+from lab.commands.context import Context
+from lab.errors import EnvironmentNotReady, ExitCode, NoSuchLab
+from lab.events import NodeEvent
+from lab.text import did_you_mean, listing
+
+
+def ladder(context: Context, options: argparse.Namespace) -> int:
+    """Draw the message ladder of a run or of a lab. As text, and with --svg as a picture."""
+    name, events = _events(context, options.target)
+    nodes = list(dict.fromkeys(event.node for event in events))
+    for node in options.nodes:
+        if node not in nodes:
+            raise NoSuchLab(
+                f"{name} has no node {node!r}{did_you_mean(node, nodes)}: it has {listing(nodes)}"
+            )
+    made = ladders.build(events, options.nodes)
+    if options.svg is not None:
+        _write(options.svg, ladder_svg.render(made, name))
+        context.console.line(f"written: {options.svg}")
+    if context.json:
+        output.print_json("ladder", {"name": name, **ladders.as_json(made)})
+    elif options.svg is None:
+        plain = options.ascii or "utf" not in (sys.stdout.encoding or "").lower()
+        signs = ladder_text.ASCII if plain else ladder_text.UNICODE
+        columns = shutil.get_terminal_size((120, 24)).columns
+        print("\n".join(ladder_text.render(made, context.style, columns, signs)), flush=True)
+    return ExitCode.OK
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise EnvironmentNotReady(
+            f"--svg {path}: cannot be written: {error.strerror}: name a file in a directory of yours"
+        ) from error
+
+
+def _events(context: Context, target: str | None) -> tuple[str, Sequence[NodeEvent]]:
+    """What it is called, and the events: of a run's directory, a lab that is up, or a lab's latest run."""
+    if target is not None and (directory := evidence.find_run(target, only_path=True)) is not None:
+        return directory.name, evidence.read_events(directory)
+    name = target or context.lab
+    found = context.holding(name) if "/" not in name else None
+    if found is not None:
+        backend, info = found
+        return name, _told(backend.lab(name).follow([node.name for node in info.nodes], live=False))
+    if (directory := evidence.find_run(name)) is not None:
+        return directory.name, evidence.read_events(directory)
+    raise NoSuchLab(
+        f"{name!r} is neither a lab that is up nor a run: name a directory of {evidence.runs_directory()}, "
+        "or a lab with runs there"
+    )
+
+
+def _told(follower: Follower) -> list[NodeEvent]:
+    found = []
+    try:
+        while (told := follower.next(None)) is not None:
+            if isinstance(told, NodeEvent):
+                found.append(told)
+    finally:
+        follower.close()
+    return found
