@@ -71,6 +71,7 @@ class Ladder:
 
 
 _NAMES = {"IDI": "IDi", "IDR": "IDr", "TSI": "TSi", "TSR": "TSr"}
+_OTHER_SIDE = {"initiator": "responder", "responder": "initiator"}
 _ESP = {
     "esp_payload_sent": "esp_payload_decrypted",
     "esp_ack_sent": "esp_ack_received",
@@ -164,8 +165,7 @@ def _sender(event: NodeEvent, kind: str) -> str:
     """Which side of the IKE SA sends this, so that both sides' own requests 0 stay apart."""
     ours = event.name.endswith("_sent") or event.name in ("retransmitted", "response_repeated")
     role = _field(event, "role")
-    other = {"initiator": "responder", "responder": "initiator"}.get(role, "")
-    return role if ours else other
+    return role if ours else _OTHER_SIDE.get(role, "")
 
 
 def _join(told: Sequence[NodeEvent]) -> dict[Key, _Message]:
@@ -206,7 +206,7 @@ def _join_repeated(event: NodeEvent, found: dict[Key, _Message], exchanges: dict
     message = found[_key(event, exchange, kind)]
     message.sent.append(_Sent(event, len(message.sent)))
     if kind == "response":
-        side = {"initiator": "responder", "responder": "initiator"}[_field(event, "role")]
+        side = _OTHER_SIDE.get(_field(event, "role"), "")
         request = (_field(event, "spi_i"), exchange, "request", _field(event, "message_id"), side)
         if request in found:
             found[request].received.append(event)

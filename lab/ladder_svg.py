@@ -114,7 +114,8 @@ def _message(row: Message, place: _Place, y: int) -> tuple[str, int]:
 def _ends(row: Message, place: _Place) -> tuple[int, int]:
     if row.source is None:
         end = place.lanes[row.target or ""]
-        return (end - _GAP if place.rightmost(row.target or "") else end + _GAP), end
+        # It comes out of nowhere: half way, so that no lane seems to have sent it.
+        return (end - _GAP // 2 if place.rightmost(row.target or "") else end + _GAP // 2), end
     start = place.lanes[row.source]
     if row.target is not None:
         return start, place.lanes[row.target]

@@ -125,8 +125,9 @@ class _Page:
     def _ends(self, row: Message) -> tuple[int, int]:
         places = sorted(self.lanes.values())
         if row.source is None:
-            end = self.lanes[row.target or ""]
-            return (end - self.gap + 2 if end != places[0] else end + self.gap - 2), end
+            # It comes out of nowhere: half way, so that no lane seems to have sent it.
+            end, half = self.lanes[row.target or ""], self.gap // 2
+            return (end - half if end != places[0] else end + half), end
         start = self.lanes[row.source]
         if row.target is not None:
             return start, self.lanes[row.target]
