@@ -5,7 +5,7 @@
 3. Nodes tell what they do after doing it: a row stands at the earlier of its two times.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -121,15 +121,29 @@ def build(events: Iterable[NodeEvent], only: Sequence[str] = ()) -> Ladder:
     """The ladder of these events; `only` names the nodes that get a lane, in their order."""
     told = sorted(events, key=lambda event: event.moment)
     lanes, hidden = _lanes(told, only)
-    shown = [event for event in told if event.node in lanes]
-    messages = _join(shown)
-    drops = [event for event in shown if event.name == "datagram_dropped"]
-    unexplained = _explain(messages, drops)
+    # Joined over all nodes: what went to a node without a lane is not lost, it is not shown.
+    joined = _join(told)
+    owners = _addresses(joined)
+    drops = [event for event in told if event.name == "datagram_dropped"]
+    unexplained = [
+        drop
+        for drop in _explain(joined, drops, owners)
+        if drop.node in lanes and owners.get(_field(drop, "peer")) not in hidden
+    ]
+    elsewhere = _spis(event for event in told if event.node in hidden)
+    messages = {key: message for key, message in joined.items() if key[0] not in elsewhere}
+    shown = [event for event in told if event.node in lanes and not _spis([event]) & elsewhere]
     zero = min((_moment(s) for m in messages.values() for s in m.sent), default=_first(told))
     rows: list[Row] = [row for message in messages.values() for row in _message_rows(message, zero)]
     rows += [_note(event, zero) for event in shown if event.name in _NOTES]
     rows += [_drop_note(event, zero) for event in unexplained]
     return Ladder(lanes, hidden, tuple(sorted(rows, key=lambda row: row.seconds)))
+
+
+def _spis(events: Iterable[NodeEvent]) -> set[str]:
+    """The SPIs that name SAs in these events: the IKE initiator's, and those of Child SAs."""
+    names = ("spi_i", "inbound_spi", "outbound_spi", "spi")
+    return {spi for event in events for name in names if (spi := _field(event, name))}
 
 
 def _first(told: Sequence[NodeEvent]) -> float:
@@ -194,7 +208,7 @@ def _join(told: Sequence[NodeEvent]) -> dict[Key, _Message]:
 
 
 def _esp_key(event: NodeEvent) -> Key:
-    return ("ESP", _field(event, "spi"), _field(event, "sequence"))
+    return (_field(event, "spi"), "ESP", _field(event, "sequence"))
 
 
 def _join_repeated(event: NodeEvent, found: dict[Key, _Message], exchanges: dict[Key, str]) -> None:
@@ -231,9 +245,10 @@ def _addresses(messages: dict[Key, _Message]) -> dict[str, str]:
     }
 
 
-def _explain(messages: dict[Key, _Message], drops: Sequence[NodeEvent]) -> list[NodeEvent]:
+def _explain(
+    messages: dict[Key, _Message], drops: Sequence[NodeEvent], owners: Mapping[str, str]
+) -> list[NodeEvent]:
     """Give each drop the transmission that it explains; the drops that explain none."""
-    owners = _addresses(messages)
     unexplained = []
     for drop in drops:
         sender = owners.get(_field(drop, "peer"))

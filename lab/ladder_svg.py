@@ -22,6 +22,7 @@ _COLOURS = {
 }
 _STYLE = (
     "text{font:12px ui-monospace,'DejaVu Sans Mono',monospace;fill:#1f2328}"
+    "text{paint-order:stroke;stroke:#fff;stroke-width:3px}.head{stroke:none}"
     ".head{font-weight:bold;font-size:14px}.time{fill:#57606a;font-size:11px}.name{font-weight:bold}"
 )
 

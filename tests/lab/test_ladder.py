@@ -176,6 +176,30 @@ def test_many_nodes_leave_some_without_a_lane_unless_they_are_asked_for() -> Non
     assert ladder.build(crowd, ["initiator-20", "responder"]).lanes == ("initiator-20", "responder")
 
 
+def test_what_goes_to_a_node_without_a_lane_is_not_shown_as_lost() -> None:
+    crowd = [tell(-1, f"initiator-{n:02d}", "node_started", role="initiator") for n in range(1, 8)]
+    esp = {"text": "Hello", "spi": "1234abcd", "sequence": 1}
+    for number in (1, 7):
+        about = {"spi_i": f"a{number}", "peer": RIGHT, "role": "initiator"}
+        theirs = {"spi_i": f"a{number}", "peer": f"10.0.1.{number}:8000", "role": "responder"}
+        crowd += [
+            tell(number, f"initiator-{number:02d}", "ike_sa_init_sent", **about, **REQUEST),
+            tell(number + 0.1, "responder", "ike_sa_init_received", **theirs, **REQUEST),
+            tell(number + 0.2, "responder", "ike_sa_init_sent", **theirs, **RESPONSE),
+            tell(number + 0.3, "responder", "shared_secret_derived", **theirs, group="MODP_2048"),
+            tell(number + 0.4, "responder", "datagram_dropped", reason="bad_icv", peer=theirs["peer"]),
+        ]
+    crowd += [tell(9, "initiator-07", "esp_payload_sent", **esp)]
+    crowd += [tell(9, "responder", "esp_payload_decrypted", **esp)]
+    made = ladder.build(crowd)
+    assert "initiator-07" in made.hidden
+    assert arrows(made) == [
+        ("initiator-01", "responder", Fate.ARRIVED, 0),
+        ("responder", None, Fate.LOST, 0),
+    ]
+    assert len(notes(made)) == 2
+
+
 def everything() -> list[NodeEvent]:
     """Every fate and every note, with long and hostile text."""
     nasty = "</text>&\x1b[31m" + "x" * 200
