@@ -1,4 +1,5 @@
-"""What a run leaves: runs/LAB/UTC-SCENARIO/ with events.jsonl, status.json and summary.txt, and `latest`
+"""What a run leaves: runs/LAB/UTC-SCENARIO/ with events.jsonl, status.json, summary.txt and the
+ladder as text and picture, and `latest`
 beside it.
 """
 
@@ -10,9 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab import ladder, ladder_svg, ladder_text
 from lab.checks import Record
+from lab.console import Style
 from lab.errors import EnvironmentNotReady
+from lab.events import NodeEvent, parse_line
 from lab.library import project_directory
+
+#: Every event of every node, by time.
+EVENTS = "events.jsonl"
 
 
 def runs_directory() -> Path:
@@ -48,13 +55,42 @@ def write(
             (event for record in records for event in record.events), key=lambda event: event.moment
         )
         lines = "".join(json.dumps(event.as_json()) + "\n" for event in events)
-        (directory / "events.jsonl").write_text(lines)
+        (directory / EVENTS).write_text(lines)
         (directory / "status.json").write_text(json.dumps(statuses, indent=2) + "\n")
         (directory / "summary.txt").write_text(summary + "\n")
+        rungs = ladder.build(events)
+        text = ladder_text.render(rungs, Style(False))
+        (directory / "ladder.txt").write_text("\n".join(text) + "\n", "utf-8")
+        (directory / "ladder.svg").write_text(ladder_svg.render(rungs, directory.name), "utf-8")
         _point_latest(directory)
     except OSError as error:
         raise _unwritable(error) from error
     return directory
+
+
+def find_run(name: str, *, only_path: bool = False) -> Path | None:
+    """The directory of a run: its path, or (unless `only_path`) the name of a lab, whose latest run it is."""
+    places = [Path(name), Path(name) / "latest"]
+    places += [] if only_path else [runs_directory() / name, runs_directory() / name / "latest"]
+    return next((place.resolve() for place in places if (place / EVENTS).is_file()), None)
+
+
+def read_events(directory: Path) -> list[NodeEvent]:
+    """Every event of a run. Raises EnvironmentNotReady."""
+    path = directory / EVENTS
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentNotReady(f"{path}: cannot be read: {error}: name another run") from error
+    return [event for line in lines if isinstance(event := parse_line(_node(line), line), NodeEvent)]
+
+
+def _node(line: str) -> str:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return "?"
+    return str(document.get("node", "?")) if isinstance(document, dict) else "?"
 
 
 def _new_directory(parent: Path, scenario: str) -> Path:
