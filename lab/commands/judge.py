@@ -21,9 +21,9 @@ def run(context: Context, options: argparse.Namespace) -> int:
     """Bring up, judge, say, keep the evidence, take down; one scenario or all of them."""
     names = library.names() if options.scenario == ALL else (options.scenario,)
     scenarios = [library.load(name) for name in names]
+    evidence.check()
     reports = Reports(context, options.junit)
     reports.open()
-    evidence.check()
     backend = context.new_backend(options.subnet)
     results = []
     try:
