@@ -290,14 +290,13 @@ class ProcessBackend:
                     stderr=log,
                     start_new_session=True,
                 )
-            deadline = datetime.now(UTC).timestamp() + START_TIMEOUT
-            while not place.all_started():
-                if process.poll() is not None or datetime.now(UTC).timestamp() > deadline:
-                    said = (place.directory / "supervisor.log").read_text("utf-8", "replace").strip()
-                    raise EnvironmentNotReady(
-                        f"the supervisor of lab {name!r} did not start: {said[-300:] or 'no output'}"
-                    )
-                changed.wait(0.5)
+            try:
+                _await_nodes(place, process, changed)
+            except BaseException:
+                # It may not have written itself down yet: then nobody but us could stop it and its nodes.
+                process.terminate()
+                process.wait(GRACE + 2)
+                raise
             # It outlives us on purpose; without this Python would warn that nobody waits for it.
             process.returncode = 0
 
@@ -338,6 +337,17 @@ class _Watching:
 
     def wait(self, timeout: float) -> None:
         self._watch.wait(timeout)
+
+
+def _await_nodes(place: State, supervisor: subprocess.Popen[bytes], changed: "_Watching") -> None:
+    """Wait until every node is started. Raises EnvironmentNotReady with the supervisor's last words."""
+    deadline = datetime.now(UTC).timestamp() + START_TIMEOUT
+    while not place.all_started():
+        if supervisor.poll() is not None or datetime.now(UTC).timestamp() > deadline:
+            said = (place.directory / "supervisor.log").read_text("utf-8", "replace").strip()
+            detail = said[-300:] or "no output"
+            raise EnvironmentNotReady(f"the supervisor of lab {place.name!r} did not start: {detail}")
+        changed.wait(0.5)
 
 
 def _stop_all(place: State) -> list[str]:
