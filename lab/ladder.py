@@ -134,7 +134,9 @@ def build(events: Iterable[NodeEvent], only: Sequence[str] = ()) -> Ladder:
     messages = {key: message for key, message in joined.items() if key[0] not in elsewhere}
     shown = [event for event in told if event.node in lanes and not _spis([event]) & elsewhere]
     zero = min((_moment(s) for m in messages.values() for s in m.sent), default=_first(told))
-    rows: list[Row] = [row for message in messages.values() for row in _message_rows(message, zero)]
+    every = (row for message in messages.values() for row in _message_rows(message, zero))
+    # A drop may tie a message to a node without a lane as well.
+    rows: list[Row] = [row for row in every if not {row.source, row.target} & set(hidden)]
     rows += [_note(event, zero) for event in shown if event.name in _NOTES]
     rows += [_drop_note(event, zero) for event in unexplained]
     return Ladder(lanes, hidden, tuple(sorted(rows, key=lambda row: row.seconds)))

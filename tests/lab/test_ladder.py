@@ -326,3 +326,22 @@ def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(EnvironmentNotReady, match="cannot be read"):
         evidence.read_events(tmp_path)
+
+
+def test_a_drop_at_a_node_without_a_lane_draws_nothing_there() -> None:
+    """The responder's ESP answer, dropped by a node that has no lane, and nobody tells of its SPI otherwise."""
+    far = "10.0.0.9:8000"
+    told = [
+        *HANDSHAKE,
+        tell(20, "eve", "ike_sa_init_sent", spi_i="bb", peer=RIGHT, role="initiator", **REQUEST),
+        tell(22, "responder", "ike_sa_init_received", spi_i="bb", peer=far, role="responder", **REQUEST),
+        tell(24, "responder", "esp_ack_sent", spi="01020304", sequence=1, target="10.1.0.9"),
+        tell(25, "responder", "ike_sa_init_received", spi_i="cc", peer=RIGHT, role="initiator", **RESPONSE),
+        tell(26, "eve", "datagram_dropped", peer=RIGHT, reason="esp_unknown_spi"),
+    ]
+    made = ladder.build(told, only=("initiator", "responder"))
+    assert made.hidden == ("eve",)
+    shown = {node for row in messages(made) for node in (row.source, row.target) if node}
+    assert shown <= {"initiator", "responder"}
+    assert ladder_text.render(made, PLAIN, 120)
+    assert ladder_svg.render(made, "heading")

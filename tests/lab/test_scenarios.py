@@ -82,8 +82,8 @@ BAD = [
     (GOOD + "nodes: {responder: {cuont: 2}, initiator: }\n", "(did you mean 'count'?)"),
     (GOOD + "credentials: {key_type: rsa512}\n", '"rsa512" is not one of'),
     (GOOD + "steps: [{wait: {node: initiator}}]\n", "'event' is missing"),
-    (GOOD + "steps: [{stop: initiater}]\n", "no node 'initiater' (did you mean initiator?)"),
-    (GOOD + "nodes: {initiator: }\n", "expect: no node 'responder'"),
+    (GOOD + "steps: [{stop: initiater}]\n", "no node is called 'initiater' (did you mean initiator?)"),
+    (GOOD + "nodes: {initiator: }\n", "expect.responder: no node is called 'responder'"),
     (GOOD + "nodes: {responder: , initiator: , eve: {role: initiator}}\n", "says nothing about eve"),
     (GOOD + "nodes: {responder: {role: initiator}, initiator: }\n", "no responder"),
     (
