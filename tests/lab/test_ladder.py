@@ -329,7 +329,7 @@ def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_drop_at_a_node_without_a_lane_draws_nothing_there() -> None:
-    """The responder's ESP answer, dropped by a node that has no lane, and nobody tells of its SPI otherwise."""
+    """The responder's ESP answer, dropped by a node that has no lane."""
     far = "10.0.0.9:8000"
     told = [
         *HANDSHAKE,
