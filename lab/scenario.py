@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.errors import UsageError
 from lab.labels import Role
-from lab.text import did_you_mean, listing
+from lab.text import listing
 
 #: Seconds from the start of the nodes to the verdict, where a scenario does not say.
 DEFAULT_TIMEOUT = 60.0
@@ -119,7 +119,7 @@ def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenar
         expect={key: _expectation(entry) for key, entry in document["expect"].items()},
         timeout=float(document.get("timeout", DEFAULT_TIMEOUT)),
     )
-    _check_references(scenario, source)
+    _check_members(scenario, source)
     return scenario
 
 
@@ -170,19 +170,6 @@ def _sas(entry: Mapping[str, int] | str | None) -> SaCount | None:
     if isinstance(entry, str):
         return SaCount(0, 0) if entry == "none" else SaCount(1, 1)
     return SaCount(entry["ike"], entry["child"], entry.get("half_open", 0))
-
-
-def _check_references(scenario: Scenario, source: str) -> None:
-    names = [group.name for group in scenario.groups]
-    used: list[tuple[str, str]] = [("expect", key) for key in scenario.expect]
-    used += [("steps", step.group) for step in scenario.steps]
-    for place, name in used:
-        if name not in names:
-            raise UsageError(
-                f"{source}: {place}: no node {name!r}{did_you_mean(name, names)}: the nodes are "
-                f"{listing(names)}"
-            )
-    _check_members(scenario, source)
 
 
 def _check_members(scenario: Scenario, source: str) -> None:
