@@ -39,7 +39,8 @@ $(STAMP): $(LOCK) pyproject.toml
 		echo "venv: making $(VENV) with $$($(PYTHON) --version)"; \
 		$(PYTHON) -m venv $(VENV); fi
 	@echo "venv: installing $$(grep -c '^[a-zA-Z].*==' $(LOCK)) locked packages (a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	@# The lock file is complete. Without --no-deps a pip of 2023 stumbles over an extra of which a newer version came out.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 		--requirement $(LOCK)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
 		--editable .
