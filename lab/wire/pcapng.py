@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 #: Link types (LINKTYPE_): a raw IPv4 or IPv6 packet, or an Ethernet frame.
 LINK_ETHERNET, LINK_RAW = 1, 101
-#: Wireshark's secrets type for lines of its table `esp_sa`: read from version 5.0 on, older ones pass over it.
+#: Wireshark's secrets type for lines of its table `esp_sa`: version 5.0 reads it, older ones pass over it.
 SECRETS_ESP = 0x45535053
 
 _SECTION, _INTERFACE, _PACKET, _SECRETS = 0x0A0D0D0A, 1, 6, 0x0A
