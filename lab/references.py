@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lab.render import EVENTS
+from lab.scenario import WIRE
 from lab.text import did_you_mean, listing
 from yamlschema import Document, Problem
 
@@ -24,18 +25,30 @@ def check(document: Document) -> tuple[Problem, ...]:
 
 
 def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | None]:
+    told = (*nodes, WIRE) if "wire" in document.value else nodes
     for name, entry in document.value["expect"].items():
         at: Place = ("expect", name)
-        yield _node(document, at, name, nodes, at_key=True)
+        yield _node(document, at, name, told, at_key=True)
         for which in ("events", "never"):
             yield from _patterns(document, (*at, which), entry.get(which, ()))
     for index, step in enumerate(document.value.get("steps", ())):
-        at = ("steps", index)
-        if "stop" in step:
-            yield _node(document, (*at, "stop"), step["stop"], nodes)
-        else:
-            yield _node(document, (*at, "wait", "node"), step["wait"]["node"], nodes)
-            yield _event(document, (*at, "wait", "event"), step["wait"]["event"])
+        yield from _step(document, ("steps", index), step, nodes, told)
+
+
+def _step(
+    document: Document, at: Place, step: dict[str, Any], nodes: tuple[str, ...], told: tuple[str, ...]
+) -> Iterator[Problem | None]:
+    ((verb, given),) = step.items()
+    if verb in ("fault", "calm"):
+        if "wire" not in document.value:
+            yield document.problem(at, f"{verb}: the scenario has no wire: add `wire:` to it")
+    elif verb == "wait":
+        yield _node(document, (*at, verb, "node"), given["node"], told)
+        yield _event(document, (*at, verb, "event"), given["event"])
+    elif verb == "ctl":
+        yield _node(document, (*at, verb, "node"), given["node"], nodes)
+    else:
+        yield _node(document, (*at, verb), given, nodes)
 
 
 def _patterns(document: Document, at: Place, patterns: Iterable[Any]) -> Iterator[Problem | None]:
