@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, completion, doctor, judge, ladder, show, up
+from lab.commands import about, completion, doctor, fault, judge, ladder, show, up
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -28,6 +28,7 @@ VERBS: dict[str, Verb] = {
     "logs": show.logs,
     "events": show.logs,
     "ladder": ladder.ladder,
+    "fault": fault.fault,
     "exec": show.execute,
     "shell": show.shell,
     "run": judge.run,
@@ -47,6 +48,8 @@ ALIASES = {
     "inspect": "status",
     "ps": "status",
     "ls": "status",
+    "netem": "fault",
+    "tc": "fault",
     "connect": "shell",
     "test": "run",
     "validate": "lint",
@@ -64,6 +67,7 @@ verbs:
   logs [NODE ...]      the nodes' events, interleaved by time; -f follows
   events [NODE ...]    the same as JSON, one object a line
   ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
+  fault show|set|reset what the wire node does to datagrams; `fault --help` (netem, tc)
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
   run SCENARIO|all     up, judge, keep the evidence, down (test)
@@ -144,6 +148,7 @@ def _parser() -> _Parser:
     made["ladder"].add_argument("nodes", nargs="*", metavar="NODE", help="only these, from left to right")
     made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
     made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
+    fault.options(made["fault"])
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE")
     return parser
@@ -162,6 +167,12 @@ def _making_options(made: dict[str, _Parser]) -> None:
     for verb in MAKING:
         kinds = "key type of every certificate that does not name its own: " + ", ".join(KEY_TYPES)
         made[verb].add_argument("--key-type", default=_env("KEY_TYPE"), metavar="TYPE", help=kinds)
+    made["up"].add_argument(
+        "--wire",
+        action="store_true",
+        default=bool(_env("WIRE")),
+        help="with a wire node between the nodes, for `fault`",
+    )
     made["run"].add_argument(
         "--keep", action="store_true", default=bool(_env("KEEP")), help="leave the lab up"
     )

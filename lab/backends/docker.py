@@ -44,12 +44,12 @@ _HELPERS = (Role.CA, Role.SNIFFER)
 _WATCHERS = (Role.SNIFFER, Role.WIRE)
 #: The event with which a container of this role is ready.
 _READY = {Role.WIRE: "wire_ready", Role.RESPONDER: "udp_bound", Role.SNIFFER: "capture_started"}
-#: What starts together, as roles, and the roles of the nodes beside which they are ("": beside none).
-_STAGES: tuple[tuple[tuple[Role, ...], tuple[str, ...]], ...] = (
-    ((Role.WIRE, Role.RESPONDER), ("",)),
-    ((Role.SNIFFER,), (Role.RESPONDER,)),
-    ((Role.INITIATOR,), ("",)),
-    ((Role.SNIFFER,), (Role.INITIATOR,)),
+#: What starts together: roles, and the role of the node beside which they are (None: beside none).
+_STAGES: tuple[tuple[tuple[Role, ...], Role | None], ...] = (
+    ((Role.WIRE, Role.RESPONDER), None),
+    ((Role.SNIFFER,), Role.RESPONDER),
+    ((Role.INITIATOR,), None),
+    ((Role.SNIFFER,), Role.INITIATOR),
 )
 
 T = TypeVar("T")
@@ -106,14 +106,14 @@ def _node_of(summary: dict[str, Any]) -> str:
     return str(summary["Labels"].get(labels.NODE, ""))
 
 
-def _role_of(summary: dict[str, Any]) -> str:
-    return str(summary["Labels"].get(labels.ROLE, ""))
+def _role_of(summary: dict[str, Any]) -> Role:
+    return Role(summary["Labels"].get(labels.ROLE, Role.CA))
 
 
-def _beside(summary: dict[str, Any], every: Sequence[dict[str, Any]]) -> str:
-    """The role of the node whose network this one shares; empty where it has its own."""
+def _beside(summary: dict[str, Any], every: Sequence[dict[str, Any]]) -> Role | None:
+    """The role of the node whose network this one shares; None where it has its own."""
     node = summary["Labels"].get(labels.BESIDE)
-    return next((_role_of(other) for other in every if node and _node_of(other) == node), "")
+    return next((_role_of(other) for other in every if node and _node_of(other) == node), None)
 
 
 class DockerLab:
@@ -433,7 +433,7 @@ class DockerBackend:
                 at_once(lambda summary: api.start(summary["Id"]), nodes)
                 return
             for roles, beside in _STAGES:
-                stage = [s for s in every if _role_of(s) in roles and _beside(s, every) in beside]
+                stage = [s for s in every if _role_of(s) in roles and _beside(s, every) is beside]
                 at_once(lambda summary: self._start_and_wait(summary), stage)
 
     def _start_and_wait(self, summary: dict[str, Any]) -> None:

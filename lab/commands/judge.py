@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lab import evidence, library, output, story
+from lab.backends.base import Backend
 from lab.commands import facts
 from lab.commands.context import Context
 from lab.commands.reports import Reports
@@ -49,12 +50,12 @@ def _run_one(
     """Run a scenario that was asked for by a name; its result as a value of the output schema."""
     reports.begin()
     try:
-        outcome, evidence = _judge(context, runner, asked[1], options)
+        outcome, directory = _judge(context, runner, asked[1], options)
     except LabError as error:
         reports.not_judged(*asked, error)
         raise
-    reports.judged(asked[0], outcome, evidence)
-    return {**facts.outcome(outcome), "evidence": evidence}
+    reports.judged(asked[0], outcome, directory)
+    return {**facts.outcome(outcome), "evidence": directory}
 
 
 def _judge(
@@ -67,40 +68,53 @@ def _judge(
     with runner.backend.lock(name):
         try:
             runner.take_down(name, keep_pki=True)
-            plan = context.plan(name, scenario, options.key_type)
+            plan = context.plan(name, scenario, options.key_type, capture=True)
             outcome = runner.bring_up(plan, whole=True)
-            evidence = _tell(context, runner, outcome)
+            directory = runner.collect(outcome)
+            _tell(context, runner, outcome, directory)
             if options.keep:
                 context.console.line(
                     f"  kept: `ipseclab status -n {name}`, and in the end `ipseclab down -n {name}`"
                 )
-            return outcome, evidence
+            return outcome, str(directory)
         finally:
             if not options.keep:
                 with undisturbed():
                     runner.take_down(name)
 
 
-def _tell(context: Context, runner: Runner, outcome: Outcome) -> str:
-    """Print the verdict and keep the evidence; its directory."""
+def _tell(context: Context, runner: Runner, outcome: Outcome, directory: Path) -> None:
+    """Print the verdict and keep the evidence."""
     scenario, verdict = outcome.plan.scenario, outcome.verdict
     plain = type(context.style)(False)
     text = [story.verdict_line(scenario.name, verdict, outcome.seconds, plain), f"  {scenario.title}"]
     text += [story.check_line(check, plain) for check in verdict.checks]
+    about = _about(outcome, runner.backend)
+    text += [story.topic(*line, plain) for line in about]
     if not verdict.passed:
         runner.report_failure(outcome, runner.backend.lab(outcome.plan.lab))
         text += [line for record in outcome.records.values() for line in story.saw(record, (), plain)]
     else:
         for check in verdict.checks:
             context.console.detail(story.check_line(check, context.console.style))
-    evidence = runner.keep_evidence(outcome, "\n".join(text))
+    results = output.envelope("result", facts.result(outcome, runner.backend.vantage))
+    evidence.write(directory, outcome.records.values(), outcome.statuses, results, "\n".join(text))
     line = story.verdict_line(scenario.name, verdict, outcome.seconds, context.style)
     if not context.json:
         print(line, flush=True)
     context.console.line(
-        f"  {len(verdict.checks)} checks, judged in {span(verdict.seconds)}, evidence in {evidence}"
+        f"  {len(verdict.checks)} checks, judged in {span(verdict.seconds)}, evidence in {directory}"
     )
-    return evidence
+    if outcome.plan.keylog:
+        context.console.line("  with the keys of this run (keylog: true): whoever has them can read it all")
+
+
+def _about(outcome: Outcome, backend: Backend) -> list[tuple[str, str]]:
+    """What a reader of the evidence must know of it."""
+    lines = [("capture", f"capture.pcapng, taken at {backend.vantage}")] if outcome.plan.capture else []
+    if outcome.plan.keylog:
+        lines.append(("keys", "keys/ opens everything in it: the scenario says `keylog: true`"))
+    return lines
 
 
 def scenarios(context: Context, options: argparse.Namespace) -> int:
