@@ -190,7 +190,7 @@ class NetnsBackend(ProcessBackend):
             number = FIRST_USER + list(addresses).index(node.name)
             files, user = furnish(files, number), f"{number}:{number}"
         config = node.configuration(node_place(plan, node, addresses, files, tun=True))
-        started = start_order(place, plan, node, merge({"run": {"user": user}}, config))
+        started = start_order(place, node, merge({"run": {"user": user}}, config))
         return started | self._address(addresses[node.name])
 
 

@@ -345,7 +345,7 @@ class ProcessBackend:
         keys = str(place.keylog(node.name)) if plan.keylog else ""
         files = Files(place.pki / "certs", place.pki / "keys" / node.name, place.socket(node.name), keys)
         config = node.configuration(node_place(plan, node, addresses, files, tun=False))
-        return start_order(place, plan, node, config, "--no-tun")
+        return start_order(place, node, config, "--no-tun")
 
     def start(self, name: str) -> None:
         """Start the supervisor and wait until it has started every node."""
