@@ -1,7 +1,7 @@
 """Which faults have their turn at a datagram: matches, skips, limits and chance, the same for the same seed.
 
-Every fault has a generator of its own for each direction, seeded from the seed and its number, and no clock is
-looked at: the same datagrams in the same order meet the same faults.
+Every fault has a generator of its own for each direction, seeded from the seed and its number, and no clock
+is looked at: the same datagrams in the same order meet the same faults.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """What happens to a datagram: faults have their turns, and what they decided is carried out.
 
-    arrival -> turns of the faults -> record -> [rebind] -> [behind junk] -> [behind others] -> [delay] -> send
+    arrival -> turns of the faults -> record -> [behind junk] -> [behind others] -> [delay] -> send
                                              -> copies: at once, later, or back to the sender
 
 No socket and no clock: whatever touches the world is asked of an `Outside`, so tests run on virtual time.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lab.wire import acts
-from lab.wire.acts import Copy, NoEffect, Parcel
+from lab.wire.acts import Copy, Junk, NoEffect, Parcel
 from lab.wire.dice import Dice, Tally, Turn
 from lab.wire.faults import Act, Fault
 from lab.wire.flood import Flood
@@ -100,7 +100,7 @@ class Engine:
         self._order = 0
         self._counts: dict[str, int] = {}
         self._flood: Flood | None = None
-        #: The first IKE_SA_INIT request that passed, and its port: floods look like it.
+        #: The first IKE_SA_INIT request that came, and its port: floods look like it. It has no cookie yet.
         self._template: tuple[bytes, int] | None = None
         #: Changes with the list of faults: an attack of an older one ends.
         self._generation = 0
@@ -148,12 +148,12 @@ class Engine:
         identity = self._profile.read(octets, way.port)
         seen = Seen(identity, way.source, way.target, way.forward, self._count(way.source))
         parcel = Parcel(octets, identity, self._profile)
+        if way.forward and identity.opens and self._template is None:
+            self._template = (octets, way.port)
         for turn in self._dice.turns(seen):
             self._act(turn, parcel, way)
             if parcel.dropped:
                 break
-        if way.forward and identity.opens and not parcel.dropped and self._template is None:
-            self._template = (octets, way.port)
         number = self._outside.record(way, octets, "; ".join(parcel.done))
         self._carry_out(_Journey(way, parcel, self._order, number))
 
@@ -225,25 +225,23 @@ class Engine:
                 self._reorder(journey)
             else:
                 release = self._holding.keep(len(parcel.octets), lambda: self._reorder(journey))
-                self._send_junk(journey, 0, self._generation, release)
+                self._send_junk(_Barrage(journey, parcel.junk, self._generation, release), 0)
         for copy in parcel.copies:
             self._copy(journey, copy)
 
-    def _send_junk(self, journey: "_Journey", sent: int, generation: int, release: Callable[[], None]) -> None:
+    def _send_junk(self, barrage: "_Barrage", sent: int) -> None:
         """The next batch of forged messages; behind the last one the honest one is released."""
-        parcel, way = journey.parcel, journey.way
-        junk = parcel.junk
-        if junk is None:
-            return
-        stop = min(sent + JUNK_BATCH, junk.count) if generation == self._generation else sent
+        journey, junk = barrage.journey, barrage.junk
+        current = barrage.generation == self._generation
+        stop = min(sent + JUNK_BATCH, junk.count) if current else sent
         for number in range(sent + 1, stop + 1):
-            octets = self._profile.junk(parcel.original, junk.random) or b""
-            self._emit(way, octets, f"junk {number} of {junk.count} before packet {journey.number}")
-        if stop < junk.count and generation == self._generation:
-            self._outside.later(JUNK_PAUSE, lambda: self._send_junk(journey, stop, generation, release))
+            octets = self._profile.junk(journey.parcel.original, junk.random) or b""
+            self._emit(journey.way, octets, f"junk {number} of {junk.count} before packet {journey.number}")
+        if current and stop < junk.count:
+            self._outside.later(JUNK_PAUSE, lambda: self._send_junk(barrage, stop))
         else:
             self._outside.tell("wire_junk_done", count=stop)
-            release()
+            barrage.release()
 
     def _reorder(self, journey: "_Journey") -> None:
         size, within = len(journey.parcel.octets), journey.parcel.within
@@ -300,3 +298,13 @@ class _Journey:
     def lane(self) -> tuple[int, bool]:
         """What is never overtaken but by a fault: one direction of one flow."""
         return self.way.flow, self.way.forward
+
+
+@dataclass(frozen=True, slots=True)
+class _Barrage:
+    """Junk before a datagram; it ends early where the faults have changed since."""
+
+    journey: _Journey
+    junk: Junk
+    generation: int
+    release: Callable[[], None]

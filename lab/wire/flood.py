@@ -39,10 +39,10 @@ class Flood:
         self.running = False
 
     def begin(self) -> None:
-        """Fire the first volley; the others follow by themselves."""
+        """Let the first volley follow at once, and the others by themselves."""
         self._began = self._outside.now()
         self.running = True
-        self._volley()
+        self._timer = self._outside.later(0, self._volley)
 
     def stop(self) -> None:
         """Fire no more, and tell what there was."""

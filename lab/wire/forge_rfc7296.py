@@ -117,9 +117,7 @@ def request(template: bytes, random: Random) -> bytes:
     if message is None or not {_SA, _KE, _NONCE} <= {kind for kind, _, _ in message.payloads}:
         message = _founding()
     message.header[0] = random.randrange(1, 1 << 64)
-    message.payloads = [
-        (kind, flags, _fresh(kind, body, random)) for kind, flags, body in message.payloads
-    ]
+    message.payloads = [(kind, flags, _fresh(kind, body, random)) for kind, flags, body in message.payloads]
     return message.octets()
 
 

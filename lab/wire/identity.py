@@ -4,8 +4,8 @@
     ESP    SPI and sequence number (RFC 4303 2)
     else   a keepalive (RFC 3948 2.3), or too short to be anything
 
-One function for each profile; neither raises, whatever the octets are. What begins like an IKE message and has
-no readable header is IKE without an exchange.
+One function for each profile; neither raises, whatever the octets are. What begins like an IKE message and
+has no readable header is IKE without an exchange.
 """
 
 import struct
@@ -61,7 +61,7 @@ class Identity:
     sequence: int | None = None
 
     def __str__(self) -> str:
-        """For people, and a pattern that matches it: `IKE_AUTH request 1`, `ESP spi 0xc1a2b3c4 sequence 7`."""
+        """Text that is a pattern, too: `IKE_AUTH request 1`, `ESP spi 0xc1a2b3c4 sequence 7`."""
         if self.exchange is not None:
             name = EXCHANGES.get(self.exchange, f"exchange {self.exchange}")
             return f"{name} {'response' if self.response else 'request'} {self.message_id}"
@@ -110,8 +110,8 @@ def _asn1_header(octets: bytes) -> list[int] | None:
 def read_rfc7296(octets: bytes, port: int) -> Identity:
     """Read a datagram of RFC 7296 and RFC 3948.
 
-    Port 500 carries IKE alone, on port 4500 a marker of four zero octets stands before it. On other ports what
-    has no marker is IKE where its header fits it, and ESP elsewhere.
+    Port 500 carries IKE alone, on port 4500 a marker of four zero octets stands before it. On other ports
+    what has no marker is IKE where its header fits it, and ESP elsewhere.
     """
     if len(octets) < _LEAST_OCTETS:
         return _KEEPALIVE
@@ -128,7 +128,7 @@ def looks_like_ike(octets: bytes) -> bool:
     """Whether version and length are those of an IKE message without a marker."""
     if len(octets) < HEADER.size:
         return False
-    _, _, _, version, _, _, _, length = HEADER.unpack_from(octets)
+    version, length = octets[17], int.from_bytes(octets[24:28])
     return version >> 4 == _MAJOR_VERSION and length == len(octets)
 
 

@@ -24,7 +24,5 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = {
     "asn1": Profile(read_asn1, forge_asn1.downgrade, forge_asn1.junk, forge_asn1.request),
-    "rfc7296": Profile(
-        read_rfc7296, forge_rfc7296.downgrade, forge_rfc7296.junk, forge_rfc7296.request
-    ),
+    "rfc7296": Profile(read_rfc7296, forge_rfc7296.downgrade, forge_rfc7296.junk, forge_rfc7296.request),
 }
