@@ -40,7 +40,7 @@ _MAX_NODES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A checked configuration. `nodes` are initiators: literal addresses, None where the name is looked up."""
+    """A checked configuration. `nodes` are initiators: literal addresses, None to look the name up."""
 
     name: str
     seed: int

@@ -126,14 +126,18 @@ class Engine:
                 detail = f"no effect: {error}"
             self._told(turn, None, "start", 0, detail)
 
-    def change(self, faults: Sequence[Fault], reason: str, port: int) -> None:
-        """Put other faults in force, with counters at zero. What is held back stays; attacks end."""
+    def change(self, faults: Sequence[Fault], reason: str, port: int | None) -> None:
+        """Put other faults in force, with counters at zero. What is held back stays; attacks end.
+
+        `port` is for `start`; None where that is still to come.
+        """
         self._dice = Dice(faults, self._seed)
         self._generation += 1
         if self._flood is not None:
             self._flood.stop()
         self._outside.tell("wire_faults_changed", faults=[str(fault) for fault in faults], reason=reason)
-        self.start(port)
+        if port is not None:
+            self.start(port)
 
     def stop(self) -> None:
         """Let go of what is held back, and end attacks."""

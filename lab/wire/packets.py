@@ -28,8 +28,8 @@ class Endpoint:
 
 
 def packet(source: Endpoint, target: Endpoint, octets: bytes) -> bytes:
-    """The IP packet that carries these octets. Raises ValueError where they do not fit in one, or the addresses
-    are not of one family.
+    """The IP packet that carries these octets. Raises ValueError where they do not fit in one, or the
+    addresses are not of one family.
     """
     family = socket.AF_INET6 if ":" in source.address else socket.AF_INET
     if (":" in target.address) != (":" in source.address) or _PORTS.size + len(octets) > 0xFFFF:
