@@ -67,6 +67,7 @@ class WirePlan:
 
     def configuration(self, place: WirePlace) -> dict[str, Any]:
         """The configuration of `python -m lab.wire relay`."""
+        flood = {"flood": {"sources": place.sources}} if place.sources else {}
         return {
             "name": self.name,
             "seed": self.wire.seed,
@@ -78,7 +79,7 @@ class WirePlan:
             "faults": [dict(fault) for fault in self.wire.faults],
             "capture": place.capture,
             "control": place.socket,
-            "flood": {"sources": place.sources},
+            **flood,
         }
 
 

@@ -82,6 +82,16 @@ _PHRASES: Mapping[str, Phrase] = {
     "pings_completed": Phrase("pings through the tunnel", ("sent", "received", "avg_ms"), _M),
     "demo_failed": Phrase("the demo FAILED", ("reason",), _T),
     "packet_dropped": Phrase("inner packet dropped", ("reason", "detail"), _T),
+    "wire_ready": Phrase("the wire is ready", ("address", "target", "seed", "faults")),
+    "wire_fault": Phrase("fault", ("act", "datagram", "source", "target", "detail"), _T),
+    "wire_faults_changed": Phrase("faults changed", ("reason", "faults"), _M),
+    "wire_rebound": Phrase("NAT mapping changed", ("source", "old", "new"), _T),
+    "wire_flood_done": Phrase("flood done", ("count", "seconds", "answers"), _T),
+    "wire_junk_done": Phrase("junk sent", ("count",), _T),
+    "wire_stopped": Phrase("the wire stopped", ("relayed", "faults"), _D),
+    "wire_failed": Phrase("the wire FAILED", ("detail",), _T),
+    "capture_started": Phrase("capturing", ("file", "vantage"), _D),
+    "capture_stopped": Phrase("captured", ("packets", "lost"), _D),
 }
 
 

@@ -461,7 +461,10 @@ class DockerBackend:
             running = [
                 summary for summary in found if summary["State"] in ("running", "restarting", "paused")
             ]
-            at_once(lambda s: gone_is_fine(partial(api.stop, s["Id"], timeout=GRACE)), running)
+            # Whoever relays or watches goes last: nodes still have something to say to each other.
+            for watching in (False, True):
+                stage = [s for s in running if (_role_of(s) in _WATCHERS) is watching]
+                at_once(lambda s: gone_is_fine(partial(api.stop, s["Id"], timeout=GRACE)), stage)
             at_once(lambda s: gone_is_fine(partial(api.remove_container, s["Id"], force=True)), found)
             removed += [("container", str(summary["Names"][0]).lstrip("/")) for summary in found]
             for network in api.networks(filters=_filter(name)):

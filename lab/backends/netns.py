@@ -177,7 +177,7 @@ class NetnsBackend(ProcessBackend):
         """The capture on the bridge: it sees every frame once, whoever sends it."""
         argv = [sys.executable, "-m", "lab.wire", "sniff", "--interface", BRIDGE]
         argv += ["--out", str(place.evidence / CAPTURE), "--vantage", self.vantage]
-        return {"argv": argv, "env": clean_environment(), "ready": "capture_started"}
+        return {"argv": argv, "env": clean_environment(), "ready": "capture_started", "last": True}
 
     def order(
         self, place: State, plan: Plan, node: NodePlan, addresses: dict[str, Address]

@@ -64,7 +64,7 @@ def start_order(place: State, node: NodePlan, config: Config, *options: str) -> 
     path = place.nodes / f"{node.name}.yaml"
     argv = [sys.executable, "-m", "node", "--config", str(path), *options]
     order = {"argv": argv, "env": clean_environment()}
-    # A first message that finds nobody is sent again after half a second: waiting for the responder is faster.
+    # What finds nobody is sent again after half a second: waiting for the responder is faster.
     return order | ({"ready": "udp_bound"} if node.role is Role.RESPONDER else {})
 
 
@@ -83,4 +83,4 @@ def wire_order(
     place.write(f"nodes/{wire.name}.json", json.dumps(wire.configuration(where)))
     config = str(place.nodes / f"{wire.name}.json")
     argv = [sys.executable, "-m", "lab.wire", "relay", "--config", config]
-    return {"argv": argv, "env": clean_environment(), "ready": "wire_ready"}
+    return {"argv": argv, "env": clean_environment(), "ready": "wire_ready", "last": True}

@@ -55,6 +55,7 @@ class Supervisor:
         self._children: dict[int, str] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started_again = 0
+        self._stopping = False
 
     @classmethod
     def of(cls, directory: Path) -> Self:
@@ -79,6 +80,8 @@ class Supervisor:
             pid, status = os.wait()
             if (name := self._children.pop(pid, None)) is not None:
                 self._note_exit(name, os.waitstatus_to_exitcode(status))
+                if self._stopping and all(map(self._goes_last, self._children.values())):
+                    self._send(signal.SIGTERM, last=True)
 
     def prepare(self) -> None:
         """Make what the nodes need before the first of them starts; loopback is there already."""
@@ -144,9 +147,21 @@ class Supervisor:
         append_record(self.directory / name, record)
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
-        for pid in self._children:
-            os.kill(pid, signal.SIGTERM)
+        """Whoever relays or watches goes last: nodes still have something to say to each other."""
+        self._stopping = True
+        if not self._send(signal.SIGTERM, last=False):
+            self._send(signal.SIGTERM, last=True)
         signal.alarm(self.order["grace"])
+
+    def _send(self, number: signal.Signals, *, last: bool) -> int:
+        """Send a signal to those who go last, or to all others; to how many."""
+        found = [pid for pid, name in self._children.items() if self._goes_last(name) is last]
+        for pid in found:
+            os.kill(pid, number)
+        return len(found)
+
+    def _goes_last(self, name: str) -> bool:
+        return bool(self.order["nodes"][name].get("last"))
 
     def _kill(self, _number: int, _frame: FrameType | None) -> None:
         for pid in self._children:
