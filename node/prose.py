@@ -30,6 +30,9 @@ _TEMPLATES: dict[E, str] = {
     E.SPI_ASSIGNED: "assigned SPI {spi} to the IKE_SA with {peer}",
     E.IKE_SA_INIT_SENT: _MESSAGE_SENT.format("IKE_SA_INIT"),
     E.IKE_SA_INIT_RECEIVED: _MESSAGE_RECEIVED.format("IKE_SA_INIT"),
+    E.IKE_SA_INIT_RETRIED: "{peer} wants {notify}: IKE_SA_INIT in another form, group {group}, retry {n}",
+    E.COOKIES_REQUIRED: "{half_open} half-open IKE_SAs: strangers must show a cookie",
+    E.COOKIES_LIFTED: "{half_open} half-open IKE_SAs: cookies are not required any more",
     E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
     E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
     E.IKE_AUTH_SENT: _MESSAGE_SENT.format("IKE_AUTH"),
@@ -70,7 +73,14 @@ _TEMPLATES: dict[E, str] = {
 
 _BAD = frozenset({E.NODE_FAILED, E.AUTHENTICATION_FAILED, E.IKE_SA_FAILED, E.CHILD_SA_FAILED, E.DEMO_FAILED})
 _WARN = frozenset(
-    {E.DATAGRAM_DROPPED, E.PACKET_DROPPED, E.RETRANSMITTED, E.RETRANSMISSION_GAVE_UP, E.TUN_UNAVAILABLE}
+    {
+        E.COOKIES_REQUIRED,
+        E.DATAGRAM_DROPPED,
+        E.PACKET_DROPPED,
+        E.RETRANSMITTED,
+        E.RETRANSMISSION_GAVE_UP,
+        E.TUN_UNAVAILABLE,
+    }
 )
 _GOOD = frozenset(
     {

@@ -130,6 +130,9 @@ class HalfOpen:
     total: int = _count(100, "half-open IKE SAs in all", 1, 100_000)
     per_source: int = _count(10, "half-open IKE SAs of one source address", 1, 100_000)
     lifetime: float = _seconds(30.0, "seconds before a half-open IKE SA is dropped")
+    cookie_threshold: int = _count(
+        30, "half-open IKE SAs that make us ask for cookies, total at the latest; 0: always", 0, 100_000
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         ),
         limits=Limits(
             half_open=half_open.total,
+            cookie_threshold=half_open.cookie_threshold,
             half_open_per_source=half_open.per_source,
             half_open_lifetime=half_open.lifetime,
         ),

@@ -29,10 +29,13 @@ class Limits:
     """Bounds on what unauthenticated peers can make us keep (RFC 8019 3, 6).
 
     `half_open` and `half_open_per_source` count IKE SAs that have not seen a valid IKE_AUTH, for at most
-    `half_open_lifetime` seconds each; `ike_sas` bounds all IKE SAs together.
+    `half_open_lifetime` seconds each. From `cookie_threshold` of them on (never later than `half_open`; 0:
+    always) a request must show a cookie, from one source from `half_open_per_source` on. `ike_sas` bounds all
+    IKE SAs together.
     """
 
     half_open: int = 100
+    cookie_threshold: int = 30
     half_open_per_source: int = 10
     half_open_lifetime: float = 30.0
     ike_sas: int = 10_000
