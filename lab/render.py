@@ -36,6 +36,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "node_started": Phrase("started", ("role", "profile"), _D),
     "certificate_loaded": Phrase("X.509 certificate loaded", ("subject",)),
     "private_key_loaded": Phrase("PKCS#8 private key loaded", ("file",)),
+    "keylog_enabled": Phrase("KEY LOG: all keys are written down", ("file",), _T),
+    "keylog_failed": Phrase("the key log ends", ("file", "detail"), _T),
     "dh_key_pair_generated": Phrase("Diffie-Hellman key pair generated", ("group", "octets")),
     "udp_bound": Phrase("UDP bound", ("address", "port")),
     "tun_ready": Phrase("TUN device ready", ("name", "address")),

@@ -18,6 +18,8 @@ _TEMPLATES: dict[E, str] = {
     E.NODE_STARTED: "{role} starting, profile {profile}, version {version}",
     E.CERTIFICATE_LOADED: "loaded certificate of {subject} from {file}",
     E.PRIVATE_KEY_LOADED: "loaded PKCS#8 private key of {identity} from {file}",
+    E.KEYLOG_ENABLED: "KEY LOG: every key of every SA is written to {file}; nothing is secret here",
+    E.KEYLOG_FAILED: "the key log {file} ends here: {detail}",
     E.DH_KEY_PAIR_GENERATED: "generated DH key pair ({group}, {octets} octets)",
     E.UDP_BOUND: "listening on UDP {address}[{port}]",
     E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",
@@ -76,6 +78,8 @@ _WARN = frozenset(
     {
         E.COOKIES_REQUIRED,
         E.DATAGRAM_DROPPED,
+        E.KEYLOG_ENABLED,
+        E.KEYLOG_FAILED,
         E.PACKET_DROPPED,
         E.RETRANSMITTED,
         E.RETRANSMISSION_GAVE_UP,

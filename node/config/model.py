@@ -191,6 +191,13 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Keylog:
+    """The key log, for the lab and for lessons: whoever can read it can read, and forge, all traffic."""
+
+    file: str = _text("", "file that gets the keys of every SA as JSON lines, mode 0600; empty for none")
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The process."""
 
@@ -223,4 +230,5 @@ class Config:
     tun: Tun = field(default_factory=Tun)
     demo: Demo = field(default_factory=Demo)
     control: Control = field(default_factory=Control)
+    keylog: Keylog = field(default_factory=Keylog)
     run: Run = field(default_factory=Run)

@@ -19,6 +19,7 @@ from node.crypto.keymat import IkeKeys, derive_ike_keys
 from node.errors import DropReason, IkeError, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
 from node.ike import exchanges
 from node.ike.cookies import MAX_COOKIE, MIN_COOKIE
+from node.ike.outputs import KeysDerived
 from node.ike.phases import AuthSent, InitReplied, InitSent, Protection
 from node.ike.sa import IkeSa
 from node.ike.settings import Settings
@@ -206,6 +207,8 @@ def protect(sa: IkeSa, suite: Suite, shared: Secret, transcript: Transcript) -> 
     """The keys of the IKE SA (RFC 7296 2.14) and the sealers of both directions."""
     keys = derive_ike_keys(suite, shared, transcript.nonce_i, transcript.nonce_r, sa.spi_i, sa.spi_r)
     sa.event(EventName.SHARED_SECRET_DERIVED, group=str(suite.ke), octets=len(shared))
+    if sa.context.settings.reveal_keys:
+        sa.context.emit(KeysDerived(sa.spi_i, sa.spi_r, suite, keys))
     return _sealers(suite, keys, sa.is_initiator, sa.context.entropy)
 
 
