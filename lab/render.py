@@ -79,6 +79,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "child_sa_installed": Phrase("Child SA installed", ("local", "remote", "suite"), _M),
     "child_sa_failed": Phrase("Child SA failed", ("reason",), _T),
     "child_sa_deleted": Phrase("Child SA deleted", ("inbound_spi", "outbound_spi")),
+    "child_sa_expiring": Phrase("Child SA will soon stop sending", ("inbound_spi", "outbound_spi"), _T),
+    "child_sa_expired": Phrase("Child SA stopped sending, for good", ("inbound_spi", "outbound_spi"), _T),
     "esp_payload_sent": Phrase("ESP payload sent", ("text", "spi", "sequence")),
     "esp_payload_decrypted": Phrase("ESP payload decrypted", ("text", "spi", "sequence"), _M),
     "esp_ack_sent": Phrase("acknowledgement sent through the tunnel", ("target",)),

@@ -61,6 +61,8 @@ _TEMPLATES: dict[E, str] = {
     ),
     E.CHILD_SA_FAILED: "CHILD_SA with {peer} failed: {reason}",
     E.CHILD_SA_DELETED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o closed",
+    E.CHILD_SA_EXPIRING: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o has few sequence numbers left",
+    E.CHILD_SA_EXPIRED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o sends nothing any more",
     E.ESP_PAYLOAD_SENT: 'sent ESP payload "{text}" to {target} (SPI {spi}, sequence {sequence})',
     E.ESP_PAYLOAD_DECRYPTED: 'decrypted ESP payload "{text}" from {peer} (SPI {spi}, sequence {sequence})',
     E.ESP_ACK_SENT: "acknowledged the payload to {target}",
@@ -73,9 +75,19 @@ _TEMPLATES: dict[E, str] = {
     E.PACKET_DROPPED: "dropped inner packet: {reason} ({count} so far) {detail}",
 }
 
-_BAD = frozenset({E.NODE_FAILED, E.AUTHENTICATION_FAILED, E.IKE_SA_FAILED, E.CHILD_SA_FAILED, E.DEMO_FAILED})
+_BAD = frozenset(
+    {
+        E.NODE_FAILED,
+        E.AUTHENTICATION_FAILED,
+        E.IKE_SA_FAILED,
+        E.CHILD_SA_FAILED,
+        E.CHILD_SA_EXPIRED,
+        E.DEMO_FAILED,
+    }
+)
 _WARN = frozenset(
     {
+        E.CHILD_SA_EXPIRING,
         E.COOKIES_REQUIRED,
         E.DATAGRAM_DROPPED,
         E.KEYLOG_ENABLED,

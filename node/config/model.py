@@ -21,6 +21,8 @@ MIN_MTU, MAX_MTU = 576, 65_000
 MAX_MESSAGE = 500
 #: Pings of the demo: enough for a long look, few enough to end.
 MAX_PINGS = 10_000
+#: Bound on the packets of a Child SA: beyond it the sequence numbers are the bound (RFC 4303 3.3.3).
+MAX_PACKETS = 2**32 - 1
 #: Octets of a Unix socket's path without the final zero (unix(7)).
 MAX_SOCKET_PATH = 107
 
@@ -156,6 +158,12 @@ class Child:
     local_ts: tuple[str, ...] = _list((), "our inner networks", "network")
     remote_ts: tuple[str, ...] = _list((), "the peer's inner networks", "network")
     replay_window: int = _count(REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW)
+    max_packets: int = _count(
+        0,
+        "packets that a Child SA may send before it stops for good; 0: all its sequence numbers",
+        0,
+        MAX_PACKETS,
+    )
 
 
 @dataclass(frozen=True, slots=True)

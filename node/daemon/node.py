@@ -58,7 +58,7 @@ class Node:
         self.config, self.log = started.config, started.log
         self.endpoint, self.udp = started.endpoint, started.udp
         self._keylog = started.keylog
-        self.plane = DataPlane(self.udp, self.log, entropy)
+        self.plane = DataPlane(self.udp, self.log, entropy, self.config.child.max_packets)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()

@@ -57,6 +57,8 @@ class EventName(StrEnum):
     CHILD_SA_INSTALLED = "child_sa_installed"
     CHILD_SA_FAILED = "child_sa_failed"
     CHILD_SA_DELETED = "child_sa_deleted"
+    CHILD_SA_EXPIRING = "child_sa_expiring"
+    CHILD_SA_EXPIRED = "child_sa_expired"
     ESP_PAYLOAD_SENT = "esp_payload_sent"
     ESP_PAYLOAD_DECRYPTED = "esp_payload_decrypted"
     ESP_ACK_SENT = "esp_ack_sent"
