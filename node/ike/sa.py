@@ -206,6 +206,11 @@ class IkeSa:
         self.window.abandon()
         self._refusal = self._give_up_at = None
 
+    def retract_request(self) -> None:
+        """The responder wants the request in another form; what was refused before is not believed."""
+        self.window.retract()
+        self._refusal = self._give_up_at = None
+
     def _send_again(self, now: float) -> None:
         current = self.window.again(now)
         if current is None:

@@ -73,6 +73,9 @@ ENVIRONMENT = [
     ("NODE_DEMO__INTERVAL", "1", "demo.interval", 1.0),
     ("NODE_CHILD__LOCAL_TS", "[10.1.0.0/24, 10.3.0.0/24]", "child.local_ts", ("10.1.0.0/24", "10.3.0.0/24")),
     ("NODE_IKE__RETRANSMIT__TRIES", "3", "ike.retransmit.tries", 3),
+    ("NODE_IKE__HALF_OPEN__COOKIE_THRESHOLD", "0", "ike.half_open.cookie_threshold", 0),
+    ("NODE_CHILD__MAX_PACKETS", "20", "child.max_packets", 20),
+    ("NODE_KEYLOG__FILE", "/run/keys.jsonl", "keylog.file", "/run/keys.jsonl"),
     ("NODE_TUN__ENABLED", "auto", "tun.enabled", Switch.AUTO),
     ("NODE_TUN__ENABLED", "false", "tun.enabled", Switch.FALSE),
     ("NODE_RUN__USER", "10001:10001", "run.user", "10001:10001"),
@@ -125,6 +128,8 @@ BAD_VARIABLES = [
     ("NODE_CHILD__PROPOSALS", "[aes256-sha256-esn]", "child.proposals[0]: 'aes256-sha256-esn': extended"),
     ("NODE_DEMO__MESSAGE", "\U0001f510" * 400, "demo.message: is longer than the 1368 octets"),
     ("NODE_IKE__HALF_OPEN__TOTAL", "5", "ike.half_open.per_source: is greater than ike.half_open.total"),
+    ("NODE_IKE__HALF_OPEN__COOKIE_THRESHOLD", "-1", "cookie_threshold: -1 is less than the minimum of 0"),
+    ("NODE_CHILD__MAX_PACKETS", "4294967296", "child.max_packets: 4294967296 is greater than the maximum"),
     ("NODE_CONTROL__SOCKET", "/" + "a" * 107, "control.socket: is longer than 107 characters"),
     ("NODE_DEMO__INTERVAL", ".nan", "demo.interval:"),
 ]  # fmt: skip
