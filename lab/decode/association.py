@@ -42,11 +42,8 @@ class Proposal:
 def read(fields: Fields) -> tuple[Proposal, ...]:
     """The proposals. Raises Unreadable where the element is not as the module says."""
     listed = fields.get("transforms")
-    if listed is None:
-        transforms = tuple(map(Offered, _implied(fields)))
-    else:
-        transforms = tuple(map(_transform, listed))
-    first = Proposal(fields["proposalNum"], fields["protocolID"], fields.get("spi", b""), transforms)
+    transforms = map(Offered, _implied(fields)) if listed is None else map(_transform, listed)
+    first = Proposal(fields["proposalNum"], fields["protocolID"], fields.get("spi", b""), tuple(transforms))
     _check_founding(fields, first)
     return (first, *map(_proposal, fields.get("proposals", ())))
 

@@ -1,11 +1,11 @@
-"""An X.509 certificate as a tree: who it names, who issued it, when it is valid, its key. Nothing is judged."""
+"""An X.509 certificate as a tree: whom it names, who issued it, when it is valid. Nothing is judged."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from lab.decode import der as framing
@@ -114,8 +114,9 @@ def _key(key: object) -> str:
         return f"RSA, {key.key_size} bits"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"ECDSA, {key.curve.name}"
-    names = {ed25519.Ed25519PublicKey: "Ed25519", ed448.Ed448PublicKey: "Ed448", dsa.DSAPublicKey: "DSA"}
-    return next((name for kind, name in names.items() if isinstance(key, kind)), type(key).__name__)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "Ed25519"
+    return "Ed448" if isinstance(key, ed448.Ed448PublicKey) else type(key).__name__
 
 
 def _signature(certificate: x509.Certificate) -> str:
@@ -148,7 +149,9 @@ def _extension_value(value: x509.ExtensionType) -> str:
     if isinstance(value, x509.SubjectAlternativeName):
         return ", ".join(map(_general_name, value))
     if isinstance(value, x509.BasicConstraints):
-        return f"CA {value.ca}" + (f", path length {value.path_length}" if value.path_length is not None else "")
+        return f"CA {value.ca}" + (
+            f", path length {value.path_length}" if value.path_length is not None else ""
+        )
     if isinstance(value, x509.KeyUsage):
         return ", ".join(use for use in _USES if getattr(value, use)) or "none"
     if isinstance(value, x509.ExtendedKeyUsage):

@@ -1,7 +1,7 @@
 """Opening what is protected, with the primitives of the library: the ICV first, then decryption.
 
-    AES-CBC, NULL          HMAC over associated data | IV | ciphertext | tail, cut to the ICV (RFC 4868)
-    AES-GCM, ChaCha20      nonce = salt (4, the end of the key) | IV (8); the ICV is the tag (RFC 4106, RFC 7634)
+AES-CBC, NULL          HMAC over associated data | IV | ciphertext | tail, cut to the ICV (RFC 4868)
+AES-GCM, ChaCha20      nonce = salt (4, the end of the key) | IV (8); the ICV is the tag (RFC 4106, RFC 7634)
 """
 
 import hmac
@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 _SALT, _AEAD_IV, _TAG, _AES_BLOCK = 4, 8, 16, 16
-_AEAD = {"ENCR_AES_GCM_16": AESGCM, "ENCR_CHACHA20_POLY1305": ChaCha20Poly1305}
+_AEAD: dict[str, type[AESGCM] | type[ChaCha20Poly1305]] = {
+    "ENCR_AES_GCM_16": AESGCM,
+    "ENCR_CHACHA20_POLY1305": ChaCha20Poly1305,
+}
 #: Key lengths in bits; None where the transform has no such attribute.
 _KEY_BITS: dict[str, tuple[int | None, ...]] = {
     "ENCR_AES_CBC": (128, 192, 256),

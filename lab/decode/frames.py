@@ -6,10 +6,9 @@ honest needs it).
 
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from lab.decode import inet
-from lab.decode.inet import Packet
+from lab.decode.inet import Packet, joined
 from lab.decode.items import address, count
 from lab.decode.problem import Unreadable
 from lab.decode.values import Item
@@ -78,6 +77,7 @@ class _Waiting:
     numbers: list[int] = field(default_factory=list)
     first: Packet | None = None
     size: int | None = None
+    held: int = 0
 
     def add(self, packet: Packet, offset: int, more: bool, number: int) -> bool:
         """Take in a fragment; False where it contradicts the others."""
@@ -92,21 +92,22 @@ class _Waiting:
                 return False
             self.size = end
         self.pieces[offset] = body
+        self.held += len(body)
         self.numbers.append(number)
         self.first = packet if offset == 0 else self.first
         return True
 
     def whole(self) -> bytes | None:
         """All octets, once none is missing and none is there twice."""
-        if self.size is None or self.first is None or sum(map(len, self.pieces.values())) < self.size:
+        if self.size is None or self.first is None or self.held < self.size:
             return None
-        joined, parts = 0, []
+        end, parts = 0, []
         for offset, body in sorted(self.pieces.items()):
-            if offset != joined:
+            if offset != end:
                 raise Unreadable("IP fragments that overlap")
-            joined += len(body)
+            end += len(body)
             parts.append(body)
-        if joined != self.size:
+        if end != self.size:
             raise Unreadable("IP fragments behind the last one")
         return b"".join(parts)
 
@@ -118,8 +119,8 @@ class Reassembler:
         self._waiting: OrderedDict[object, _Waiting] = OrderedDict()
 
     def add(self, packet: Packet, interface: int, number: int) -> Packet | None:
-        """A packet that is whole: the one given, or what its last fragment completes; None where fragments are
-        missing. `number` is that of the captured packet. Raises Unreadable.
+        """A packet that is whole: the one given, or what its last fragment completes; None where fragments
+        are missing. `number` is that of the captured packet. Raises Unreadable.
         """
         part = packet.part
         if part is None:
@@ -141,14 +142,5 @@ class Reassembler:
             return None
         del self._waiting[key]
         numbers = ", ".join(map(str, waiting.numbers[:20])) + (", ..." if len(waiting.numbers) > 20 else "")
-        item = replace(
-            first.item,
-            value=f"{' > '.join(first.ends)}, {count(len(octets))} from {len(waiting.numbers)} fragments "
-            f"(packets {numbers})",
-        )
-        return replace(first, body=octets, item=item, part=None)
-
-
-def packet(frame: Frame) -> Packet:
-    """The IP packet in a frame. Raises Unreadable."""
-    return inet.read(frame.network)
+        said = f"{count(len(octets))} from {len(waiting.numbers)} fragments (packets {numbers})"
+        return joined(first, octets, said)

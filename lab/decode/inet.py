@@ -5,7 +5,7 @@ capture on the sending host often has them unfinished.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.decode import numbers
 from lab.decode.items import address, count, data, endpoint, is_text, text
@@ -116,7 +116,11 @@ def _read4(octets: bytes) -> Packet:
     offset, more = (flags & _OFFSET) * 8, bool(flags & _MORE_FRAGMENTS)
     part = Part((source, destination, protocol, identifier), offset, more) if offset or more else None
     good = "good" if not checksum(octets[:size]) else "wrong"
-    words = [word for bit, word in ((_DONT_FRAGMENT, "don't fragment"), (_MORE_FRAGMENTS, "more fragments")) if flags & bit]
+    words = [
+        word
+        for bit, word in ((_DONT_FRAGMENT, "don't fragment"), (_MORE_FRAGMENTS, "more fragments"))
+        if flags & bit
+    ]
     item = Item(
         "IPv4",
         f"{address(source)} > {address(destination)}, {count(total)}",
@@ -144,26 +148,7 @@ def _read6(octets: bytes) -> Packet:
     if end > len(octets):
         raise Unreadable(f"an IPv6 packet of {end} octets in {len(octets)}")
     source, destination = octets[8:24], octets[24:40]
-    at, extensions, part = IPV6_HEADER, [], None
-    while following in _EXTENSIONS or (following == _FRAGMENT and part is None):
-        if at + 8 > end:
-            raise Unreadable("an IPv6 packet that ends in an extension header")
-        name = numbers.IP_PROTOCOLS[following]
-        if following == _FRAGMENT:
-            place, identifier = struct.unpack_from("!HI", octets, at + 2)
-            part = Part((source, destination, octets[at], identifier), place & 0xFFF8, bool(place & 1))
-            said = f"offset {count(part.offset)}, {'more follow' if part.more else 'the last'}, identification {identifier}"
-            size = 8
-        else:
-            size = 8 + octets[at + 1] * 8
-            said = count(size)
-        extensions.append(Item(name, said))
-        following, at = octets[at], at + size
-        # What follows in any other fragment than the first is in the middle of something.
-        if part is not None and part.offset:
-            break
-    if at > end:
-        raise Unreadable("an IPv6 packet that ends in an extension header")
+    following, at, extensions, part = _extensions(octets[:end])
     item = Item(
         "IPv6",
         f"{address(source)} > {address(destination)}, {count(end)}",
@@ -176,9 +161,51 @@ def _read6(octets: bytes) -> Packet:
             *extensions,
         ),
     )
-    if part is not None and not (part.offset or part.more):
-        part = None
     return Packet(source, destination, following, octets[:at], octets[at:end], item, part)
+
+
+def joined(first: Packet, octets: bytes, said: str) -> Packet:
+    """The packet whose first fragment is `first` and whose fragments together hold `octets`. `said` is what
+    its item says of that. Raises Unreadable.
+    """
+    protocol, at = first.protocol, 0
+    while protocol in _EXTENSIONS:
+        if at + 8 > len(octets):
+            raise Unreadable("an IPv6 packet that ends in an extension header")
+        protocol, at = octets[at], at + 8 + octets[at + 1] * 8
+    item = replace(first.item, value=f"{' > '.join(first.ends)}, {said}")
+    return replace(
+        first, protocol=protocol, head=first.head + octets[:at], body=octets[at:], item=item, part=None
+    )
+
+
+def _extensions(octets: bytes) -> tuple[int, int, list[Item], Part | None]:
+    """The upper protocol of an IPv6 packet, where it begins, the extension headers before it, and which
+    fragment it is. Raises Unreadable.
+    """
+    at, following, part = IPV6_HEADER, octets[6], None
+    items = []
+    while following in _EXTENSIONS or (following == _FRAGMENT and part is None):
+        if at + 8 > len(octets):
+            raise Unreadable("an IPv6 packet that ends in an extension header")
+        if following == _FRAGMENT:
+            place, identifier = struct.unpack_from("!HI", octets, at + 2)
+            part = Part(
+                (octets[8:24], octets[24:40], octets[at], identifier), place & 0xFFF8, bool(place & 1)
+            )
+            more = "more follow" if part.more else "the last"
+            said, size = f"offset {count(part.offset)}, {more}, identification {identifier}", 8
+        else:
+            size = 8 + octets[at + 1] * 8
+            said = count(size)
+        items.append(Item(numbers.IP_PROTOCOLS[following], said))
+        following, at = octets[at], at + size
+        # What follows in a fragment is put together first.
+        if part is not None and (part.offset or part.more):
+            return following, at, items, part
+    if at > len(octets):
+        raise Unreadable("an IPv6 packet that ends in an extension header")
+    return following, at, items, None
 
 
 def udp(packet: Packet) -> Datagram:
@@ -251,6 +278,7 @@ def _icmp(packet: Packet) -> Shown:
         Item("Code", str(code)),
         Item("Checksum", f"{given:#06x}, {good}"),
     )
+    rest: tuple[Item, ...]
     if echo:
         rest = (
             Item("Identifier", str(identifier)),

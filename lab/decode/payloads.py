@@ -75,7 +75,9 @@ def _payload(name: str, fields: Fields, response: bool, look_into: bool) -> Payl
         notation = "Nr" if response else "Ni"
     if name == "notify":
         notation = f"N({_notification(fields)})"
-    heading = f"{numbers.PAYLOAD_WORDS[number]} ({notation if number == _NONCE else numbers.PAYLOADS[number]})"
+    heading = (
+        f"{numbers.PAYLOAD_WORDS[number]} ({notation if number == _NONCE else numbers.PAYLOADS[number]})"
+    )
     return Payload(number, notation, Item(heading, _summary(name, fields, children), children))
 
 
@@ -99,7 +101,9 @@ def _unknown(fields: Fields) -> Payload:
         raise Unreadable(f"unknown: payload type {number} has an element of its own")
     notation = numbers.name(numbers.PAYLOADS, number, "payload")
     children = (Item("Critical", "yes" if fields["critical"] else "no"), data("Body", fields["body"]))
-    return Payload(number, notation, Item(f"Payload of type {numbers.named(numbers.PAYLOADS, number)}", "", children))
+    return Payload(
+        number, notation, Item(f"Payload of type {numbers.named(numbers.PAYLOADS, number)}", "", children)
+    )
 
 
 def _association(fields: Fields) -> tuple[Item, ...]:
@@ -130,7 +134,10 @@ def _certificate_request(fields: Fields) -> tuple[Item, ...]:
     if encoding != _X509 or len(authorities) % _CERT_HASH:
         return (head, data("Certification Authority", authorities))
     hashes = (authorities[at : at + _CERT_HASH] for at in range(0, len(authorities), _CERT_HASH))
-    return (head, *(Item("Certification Authority", f"SHA-1 of its public key: {one.hex()}") for one in hashes))
+    return (
+        head,
+        *(Item("Certification Authority", f"SHA-1 of its public key: {one.hex()}") for one in hashes),
+    )
 
 
 def _identification(fields: Fields) -> tuple[Item, ...]:

@@ -99,9 +99,7 @@ _SA = _sequence(
 )
 _KE = _sequence(_is("dhGroup", IDENTIFIER), _is("publicKey", DATA))
 _NONCE = _sequence(_is("data", _octet_string(16, 256)))
-_CERT = _sequence(
-    _is("certData", DATA), namedtype.DefaultedNamedType("encoding", _tagged(0, OCTET).clone(4))
-)
+_CERT = _sequence(_is("certData", DATA), namedtype.DefaultedNamedType("encoding", _tagged(0, OCTET).clone(4)))
 _ID = _sequence(_is("idType", OCTET), _is("data", DATA))
 _ONLY_DATA = _sequence(_is("data", DATA))
 _SELECTOR = _sequence(
@@ -149,7 +147,9 @@ _PAYLOADS = (
 #: Payload types by the name of their alternative; `unknown` carries its own.
 PAYLOAD_TYPES = {name: number for name, number, _ in _PAYLOADS if number}
 _PAYLOAD = univ.Choice(
-    componentType=namedtype.NamedTypes(*(_is(name, _tagged(number, kind)) for name, number, kind in _PAYLOADS))
+    componentType=namedtype.NamedTypes(
+        *(_is(name, _tagged(number, kind)) for name, number, kind in _PAYLOADS)
+    )
 )
 _ENCRYPTED = _sequence(
     _is("iv", _octet_string(0, 255)),

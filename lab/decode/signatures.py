@@ -1,6 +1,6 @@
 """The data of an AUTH payload of method 14 (RFC 7427 3).
 
-    length of the AlgorithmIdentifier (1) | AlgorithmIdentifier in DER | signature
+length of the AlgorithmIdentifier (1) | AlgorithmIdentifier in DER | signature
 """
 
 from lab.decode import der
