@@ -42,6 +42,7 @@ _PHRASES: Mapping[str, Phrase] = {
     "udp_bound": Phrase("UDP bound", ("address", "port")),
     "tun_ready": Phrase("TUN device ready", ("name", "address")),
     "tun_unavailable": Phrase("inner endpoint in user space", ("address",), _D),
+    "tun_gone": Phrase("the TUN device is GONE", ("reason",), _T),
     "privileges_dropped": Phrase("privileges dropped", ("uid", "gid"), _D),
     "control_ready": Phrase("control socket ready", ("socket",), _D),
     "node_stopping": Phrase("stopping", ("reason",)),

@@ -24,6 +24,7 @@ _TEMPLATES: dict[E, str] = {
     E.UDP_BOUND: "listening on UDP {address}[{port}]",
     E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",
     E.TUN_UNAVAILABLE: "no TUN device, using the endpoint in user space at {address}: {reason}",
+    E.TUN_GONE: "the TUN device is gone: {reason}",
     E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
     E.CONTROL_READY: "control socket at {socket}",
     E.NODE_STOPPING: "stopping: {reason}",
@@ -83,6 +84,7 @@ _BAD = frozenset(
         E.CHILD_SA_FAILED,
         E.CHILD_SA_EXPIRED,
         E.DEMO_FAILED,
+        E.TUN_GONE,
     }
 )
 _WARN = frozenset(
