@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
+from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool, LogConfig
 
 from lab import home, images, labels
@@ -439,7 +440,8 @@ class DockerBackend:
     def _start_and_wait(self, summary: dict[str, Any]) -> None:
         """Start a container and wait until it is ready, or has ended."""
         api, container = self._engine.api, summary["Id"]
-        api.start(container)
+        if not _started(api, container):
+            return
         if (event := _READY.get(_role_of(summary))) is None:
             return
         stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=True)
@@ -477,6 +479,17 @@ class DockerBackend:
                 at_once(lambda volume: gone_is_fine(partial(api.remove_volume, volume)), volumes)
                 removed += [("volume", volume) for volume in volumes]
         return Removed(tuple(removed))
+
+
+def _started(api: Any, container: str) -> bool:
+    """Start a container; False where the node whose network it shares has ended, which is judged."""
+    try:
+        api.start(container)
+    except APIError as error:
+        if "non running container" in str(error.explanation):
+            return False
+        raise
+    return True
 
 
 def _run_ca(api: Any, container: str, tell: Tell) -> tuple[Certificate, ...]:
