@@ -144,6 +144,12 @@ class Ike:
     proposals: tuple[str, ...] = _list(
         ("aes256-sha256-modp2048",), "cipher suites of the IKE SA, the best first", "ike-proposal"
     )
+    initial_contact: bool = _setting(
+        True,
+        "tell a peer that this is our only IKE SA with it, so that it closes older ones (INITIAL_CONTACT); "
+        "false where several nodes have our identity",
+        type="boolean",
+    )
     retransmit: Retransmit = field(default_factory=Retransmit)
     half_open: HalfOpen = field(default_factory=HalfOpen)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.crypto import kex
+from node.ike.contacts import Contacts
 from node.ike.outputs import Event, Output
 from node.ike.settings import Settings
 from node.model.child import ChildSa
@@ -74,7 +75,7 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Handed to every IKE SA."""
+    """Handed to every IKE SA. `close` ends another one, by our SPI: silently, with a reason, at a time."""
 
     settings: Settings
     codec: Codec
@@ -85,6 +86,8 @@ class Context:
     emit: Callable[[Output], None]
     key_pairs: KeyPairs
     children: Children
+    contacts: Contacts
+    close: Callable[[bytes, str, float], None]
 
     def local_id(self, kind: PayloadType) -> Identification:
         """Our identity as an IDi or IDr payload."""

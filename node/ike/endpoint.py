@@ -27,6 +27,7 @@ from node.errors import (
     PeerMisbehaved,
 )
 from node.ike import receive
+from node.ike.contacts import Contacts
 from node.ike.context import Children, Context, KeyPairs
 from node.ike.echoes import Echoes
 from node.ike.gate import Gate
@@ -78,7 +79,17 @@ class Endpoint:
         self._outputs: deque[Output] = deque()
         emit: Callable[[Output], None] = self._outputs.append
         self._context = Context(
-            settings, codec, signer, verifier, certificates, entropy, emit, KeyPairs(emit), Children()
+            settings,
+            codec,
+            signer,
+            verifier,
+            certificates,
+            entropy,
+            emit,
+            KeyPairs(emit),
+            Children(),
+            Contacts(),
+            self._close,
         )
         self._sas: dict[bytes, IkeSa] = {}
         self._half_open = HalfOpen(settings.limits)
@@ -121,8 +132,9 @@ class Endpoint:
     def initiate(self, path: Path, now: float) -> bytes:
         """Start an IKE SA with the peer on `path`; returns our SPI."""
         spi_i = self._new_spi()
-        sa = IkeSa(self._context, path, spi_i, NO_SPI, None)
+        sa = IkeSa(self._context, path, spi_i, NO_SPI, None, now)
         self._sas[spi_i] = sa
+        self._context.contacts.begin(spi_i)
         sa.event(EventName.SPI_ASSIGNED, spi=spi_i.hex())
         init.initiate(sa, now)
         self._settle(sa, now)
@@ -221,8 +233,7 @@ class Endpoint:
             self._refuse_init(error, envelope, path, now)
             raise
         if weaker is not None:
-            self._sas[weaker].close("gave way to a peer that showed a cookie")
-            self._settle(self._sas[weaker], now)
+            self._close(weaker, "gave way to a peer that showed a cookie", now)
         self._respond_init(offer, envelope, path, now, proven=proven)
 
     def _repeat_init(self, sa: IkeSa, envelope: Envelope, path: Path) -> None:
@@ -241,7 +252,7 @@ class Endpoint:
         nonce_r = context.entropy(init.NONCE_SIZE)
         transcript = Transcript(envelope.octets, b"", offer.nonce_i, nonce_r)
         data = InitReplied(offer.suite, transcript, pair, offer.peer_public)
-        sa = IkeSa(context, path, spi_i, spi_r, data)
+        sa = IkeSa(context, path, spi_i, spi_r, data, now)
         sa.half_open_until = now + context.settings.limits.half_open_lifetime
         self._sas[spi_r] = sa
         self._half_open.add(spi_r, path, digest(envelope.octets), sa.half_open_until, proven=proven)
@@ -290,6 +301,12 @@ class Endpoint:
             sa = self._sas[spi]
             sa.half_open_until = min(sa.half_open_until or now, now + UNPROVEN_LIFETIME)
             self._settle(sa, now)
+
+    def _close(self, spi: bytes, reason: str, now: float) -> None:
+        """End an IKE SA without a word to its peer."""
+        sa = self._sas[spi]
+        sa.close(reason)
+        self._settle(sa, now)
 
     def _settle(self, sa: IkeSa, now: float) -> None:
         """Bring the tables in line with what has become of `sa`."""

@@ -49,7 +49,9 @@ class Settings:
     selectors we agree to. `authentication_nonce` adds a fresh nonce of each party to IKE_AUTH and to the
     signed octets. An inbound ESP SPI never begins with one of `reserved_spi_octets` (the transport tells ESP
     from IKE by the first octet). `mtu` is the largest datagram in octets, 0 for no limit.
-    `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave the engine.
+    `initial_contact` says of the only IKE SA with a peer that it is that; not for an identity that several
+    nodes share. `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave
+    the engine.
     """
 
     local_id_type: IdType
@@ -62,6 +64,7 @@ class Settings:
     reserved_spi_octets: frozenset[int] = frozenset({0x00})
     replay_window: int = REPLAY_WINDOW
     mtu: int = 0
+    initial_contact: bool = True
     reveal_keys: bool = False
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)

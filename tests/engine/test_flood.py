@@ -13,8 +13,13 @@ from node.model.message import NO_SPI, Header, HeaderFlags
 from node.model.payloads import KeyExchange, Nonce, Notify, SecurityAssociation
 from node.model.proposal import offer
 from node.model.registry import ExchangeType, KeId, NotifyType
-from tests.engine.harness import INITIATOR, RESPONDER, START, Pair, variant
+from tests.engine.harness import INITIATOR, RESPONDER, START, NodeOptions, Pair, shared, variant
 from tests.engine.strangers import HERE, NI, SHARE, SPI, STRANGER, cookie_in, limits, request, throw
+
+
+def honest(address: str, **changes: object) -> NodeOptions:
+    """One of several initiators with one identity."""
+    return variant(INITIATOR, address=address, change=shared, **changes)
 
 
 def test_a_wrong_cookie_gets_a_right_one(wary: Pair) -> None:
@@ -97,9 +102,7 @@ def test_whoever_shows_a_cookie_takes_the_place_of_one_who_did_not(codec: str) -
     for number in range(30):
         path = replace(STRANGER, peer_host=f"198.51.100.{number}")
         throw(pair, request(pair, nonce=number.to_bytes(32)), path)
-    nodes = [
-        pair.add(variant(INITIATOR, address=f"203.0.113.{n}", local_ts=f"10.1.{n}.0/24")) for n in range(10)
-    ]
+    nodes = [pair.add(honest(f"203.0.113.{n}", local_ts=f"10.1.{n}.0/24")) for n in range(10)]
     for node in nodes:
         pair.initiate(node)
         assert pair.responder.endpoint.half_open <= 10
@@ -169,10 +172,7 @@ class Flood:
 def test_twenty_honest_initiators_in_a_flood_of_a_thousand_a_second(codec: str) -> None:
     rng = random.Random(20)
     pair = Pair(codec, variant(INITIATOR, **FAST), variant(RESPONDER, peer_ts="10.0.0.0/8", **FAST))
-    nodes = [
-        pair.add(variant(INITIATOR, address=f"192.0.2.{10 + n}", local_ts=f"10.1.{n}.0/24", **FAST))
-        for n in range(HONEST)
-    ]
+    nodes = [pair.add(honest(f"192.0.2.{10 + n}", local_ts=f"10.1.{n}.0/24", **FAST)) for n in range(HONEST)]
     flood = Flood(pair, rng)
     arrivals = {START + rng.uniform(0, SECONDS): node for node in nodes}
     moments = [START + n * SECONDS / FLOOD for n in range(FLOOD)]

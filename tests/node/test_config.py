@@ -76,6 +76,7 @@ ENVIRONMENT = [
     ("NODE_IKE__HALF_OPEN__COOKIE_THRESHOLD", "0", "ike.half_open.cookie_threshold", 0),
     ("NODE_CHILD__MAX_PACKETS", "20", "child.max_packets", 20),
     ("NODE_KEYLOG__FILE", "/run/keys.jsonl", "keylog.file", "/run/keys.jsonl"),
+    ("NODE_IKE__INITIAL_CONTACT", "false", "ike.initial_contact", False),
     ("NODE_TUN__ENABLED", "auto", "tun.enabled", Switch.AUTO),
     ("NODE_TUN__ENABLED", "false", "tun.enabled", Switch.FALSE),
     ("NODE_RUN__USER", "10001:10001", "run.user", "10001:10001"),

@@ -210,6 +210,8 @@ def _remains(node: Node) -> Iterator[str]:
         "SAD": node.plane._sad._entries,
         "SPIs": node.plane._sad.by_spi,
         "initiated": node._initiated,
+        "contacts": engine._context.contacts._peers,
+        "begun": engine._context.contacts._begun,
     }
     return (f"{len(table)} {name}" for name, table in tables.items() if len(table))
 
