@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lab import evidence, library, output, story
+from lab import evidence, leaks, library, output, story
 from lab.backends.base import Backend
 from lab.commands import facts
 from lab.commands.context import Context
@@ -71,6 +71,7 @@ def _judge(
             plan = context.plan(name, scenario, options.key_type, capture=True)
             outcome = runner.bring_up(plan, whole=True)
             directory = runner.collect(outcome)
+            outcome = leaks.judged(outcome, directory)
             _tell(context, runner, outcome, directory)
             if options.keep:
                 context.console.line(

@@ -124,7 +124,11 @@ def from_inside(lab: Broken, node: str) -> Iterator[Callable[[], set[str]]]:
 
         def send() -> set[str]:
             argv = [sys.executable, "-c", SEND, INNER, "7000"]
-            return set(subprocess.run(argv, capture_output=True, text=True, check=True, preexec_fn=enter).stdout.split())
+            return set(
+                subprocess.run(
+                    argv, capture_output=True, text=True, check=True, preexec_fn=enter
+                ).stdout.split()
+            )
 
         yield send
 
