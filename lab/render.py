@@ -44,6 +44,7 @@ _PHRASES: Mapping[str, Phrase] = {
     "tun_unavailable": Phrase("inner endpoint in user space", ("address",), _D),
     "privileges_dropped": Phrase("privileges dropped", ("uid", "gid"), _D),
     "control_ready": Phrase("control socket ready", ("socket",), _D),
+    "events_lost": Phrase("events are missing here", ("count",), _T),
     "node_stopping": Phrase("stopping", ("reason",)),
     "node_stopped": Phrase("stopped", ("uptime",)),
     "node_failed": Phrase("FAILED", ("detail",), _T),
