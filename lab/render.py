@@ -45,6 +45,7 @@ _PHRASES: Mapping[str, Phrase] = {
     "tun_gone": Phrase("the TUN device is GONE", ("reason",), _T),
     "privileges_dropped": Phrase("privileges dropped", ("uid", "gid"), _D),
     "control_ready": Phrase("control socket ready", ("socket",), _D),
+    "events_lost": Phrase("events are missing here", ("count",), _T),
     "node_stopping": Phrase("stopping", ("reason",)),
     "node_stopped": Phrase("stopped", ("uptime",)),
     "node_failed": Phrase("FAILED", ("detail",), _T),
