@@ -4,8 +4,8 @@ What is looked for, and how often it would be found in ciphertext by chance, in 
 
     texts          the demo's greeting: 27 octets                              n / 2^216
     patterns       the data of pings: 32 octets in a row                       n / 2^256
-    pairs          two inner addresses one behind the other, as source and destination of an IP header, and the
-                   two ends of an inner network, as in a traffic selector: 8 octets     n / 2^64
+    pairs          two inner addresses one behind the other, as source and destination of an IP header,
+                   and the two ends of an inner network, as in a traffic selector: 8 octets     n / 2^64
     in words       an inner address in decimal, as a log or a name would have it: 8 octets or more
     outer headers  source and destination of the frame itself (IPv4, ARP): looked at where they stand
 
@@ -35,7 +35,7 @@ _Key = tuple[bytes, bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Needles:
-    """What is only ever said inside the tunnel: texts, inner networks, and addresses that are used in them."""
+    """What is only ever said inside the tunnel: texts, inner networks, and addresses in them."""
 
     texts: tuple[str, ...]
     networks: tuple[IPv4Network, ...]
@@ -44,7 +44,7 @@ class Needles:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in clear: which capture, which packet of it (from 1), at which octet of the frame, and what."""
+    """Something in clear: which capture, which packet of it (from 1), which octet of the frame, what."""
 
     capture: str
     packet: int
@@ -103,7 +103,7 @@ def _network(link: int, octets: bytes) -> bytes:
 
 
 def _joined(packet: bytes, fragments: dict[_Key, dict[int, bytes]]) -> bytes:
-    """What the fragments so far make up, where this packet is one of them and another is there; else nothing."""
+    """What the fragments so far make up, where this packet is one of several; else nothing."""
     if len(packet) < _IPV4_HEADER:
         return b""
     word = int.from_bytes(packet[6:8])
