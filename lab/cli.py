@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, completion, doctor, judge, ladder, show, up
+from lab.commands import about, completion, doctor, judge, ladder, lint, show, up
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -32,7 +32,7 @@ VERBS: dict[str, Verb] = {
     "shell": show.shell,
     "run": judge.run,
     "scenarios": judge.scenarios,
-    "lint": judge.lint,
+    "lint": lint.lint,
     "doctor": doctor.doctor,
     "completion": completion.completion,
     "image": about.image,
@@ -68,7 +68,7 @@ verbs:
   shell NODE           a shell at a node (connect)
   run SCENARIO|all     up, judge, keep the evidence, down (test)
   scenarios            what can be run
-  lint FILE ...        check scenario files, nothing is run (validate)
+  lint FILE ...        check scenarios and node configurations, nothing is run (validate)
   doctor               try what a lab needs, name the fix for what is missing (check-env)
   completion SHELL     completion for bash, zsh or fish: source <(ipseclab completion bash)
   image                make the node image
@@ -145,7 +145,8 @@ def _parser() -> _Parser:
     made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
     made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
-    made["lint"].add_argument("files", nargs="+", metavar="FILE")
+    made["lint"].add_argument("files", nargs="+", metavar="FILE", help="or directories")
+    made["lint"].add_argument("--node", action="store_true", help="they are configurations of nodes")
     return parser
 
 

@@ -1,7 +1,6 @@
-"""`ipseclab run`, `scenarios`, `lint`: scenarios and their verdicts."""
+"""`ipseclab run`, `scenarios`: scenarios and their verdicts."""
 
 import argparse
-from pathlib import Path
 
 from lab import evidence, library, output, story
 from lab.commands import facts
@@ -114,13 +113,4 @@ def scenarios(context: Context, options: argparse.Namespace) -> int:
             output.table(("SCENARIO", "WHAT IT SHOWS"), [(s.name, s.title) for s in found], context.style),
             flush=True,
         )
-    return ExitCode.OK
-
-
-def lint(context: Context, options: argparse.Namespace) -> int:
-    """Check scenario files without running anything."""
-    for name in options.files:
-        library.read(Path(name))
-    count = len(options.files)
-    context.console.line(f"{count} files are in order" if count > 1 else f"{options.files[0]} is in order")
     return ExitCode.OK
