@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, completion, doctor, judge, ladder, lint, show, up
+from lab.commands import about, check, completion, doctor, judge, ladder, lint, show, up
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -30,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "ladder": ladder.ladder,
     "exec": show.execute,
     "shell": show.shell,
+    "check": check.check,
     "run": judge.run,
     "scenarios": judge.scenarios,
     "lint": lint.lint,
@@ -66,6 +67,7 @@ verbs:
   ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
+  check [SCENARIO]     judge the lab that is up, as it is now
   run SCENARIO|all     up, judge, keep the evidence, down (test)
   scenarios            what can be run
   lint FILE ...        check scenarios and node configurations, nothing is run (validate)
@@ -152,6 +154,7 @@ def _parser() -> _Parser:
 
 def _making_options(made: dict[str, _Parser]) -> None:
     made["up"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="name or file (hello)")
+    made["check"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="file of the lab's scenario")
     made["run"].add_argument("scenario", metavar="SCENARIO|all", help="name or file, or all")
     for verb in (*MAKING, "doctor"):
         made[verb].add_argument(
@@ -167,13 +170,14 @@ def _making_options(made: dict[str, _Parser]) -> None:
         "--keep", action="store_true", default=bool(_env("KEEP")), help="leave the lab up"
     )
     junit_file = _env("JUNIT")
-    made["run"].add_argument(
-        "--junit",
-        type=Path,
-        default=Path(junit_file) if junit_file else None,
-        metavar="FILE",
-        help="write the verdicts as JUnit XML",
-    )
+    for verb in ("run", "check"):
+        made[verb].add_argument(
+            "--junit",
+            type=Path,
+            default=Path(junit_file) if junit_file else None,
+            metavar="FILE",
+            help="write the verdicts as JUnit XML",
+        )
     made["down"].add_argument("--all", action="store_true", help="every lab that is ours")
     made["down"].add_argument(
         "--keep-pki", action="store_true", default=bool(_env("KEEP_PKI")), help="keep the certificates"

@@ -38,7 +38,8 @@ class Reports:
         scenario = outcome.plan.scenario
         source = self._source(asked, scenario)
         cases = junit.cases(outcome.verdict, list(outcome.records.values()), source)
-        about = [("backend", outcome.info.backend), ("lab", outcome.plan.lab), ("evidence", evidence)]
+        about = [("backend", outcome.info.backend), ("lab", outcome.plan.lab)]
+        about += [("evidence", evidence)] if evidence else []
         self._add(Suite(scenario.name, source.file, self.began, outcome.seconds, cases, tuple(about)))
 
     def not_judged(self, asked: str, scenario: Scenario, problem: LabError) -> None:
