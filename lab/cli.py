@@ -55,6 +55,8 @@ ALIASES = {
 }
 #: Verbs that make labs: where the environment lets them down, the doctor speaks first.
 MAKING = ("up", "run")
+#: Scenarios at the same time. Each of them starts processes by the dozen.
+MAX_JOBS = 64
 KEY_TYPES = ("rsa4096", "rsa2048", "ecdsa-p256", "ecdsa-p384", "ed25519")
 
 EPILOG = """\
@@ -68,7 +70,7 @@ verbs:
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
   check [SCENARIO]     judge the lab that is up, as it is now
-  run SCENARIO|all     up, judge, keep the evidence, down (test)
+  run SCENARIO|all ... up, judge, keep the evidence, down (test); --jobs N side by side
   scenarios            what can be run
   lint FILE ...        check scenarios and node configurations, nothing is run (validate)
   doctor               try what a lab needs, name the fix for what is missing (check-env)
@@ -155,7 +157,11 @@ def _parser() -> _Parser:
 def _making_options(made: dict[str, _Parser]) -> None:
     made["up"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="name or file (hello)")
     made["check"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="file of the lab's scenario")
-    made["run"].add_argument("scenario", metavar="SCENARIO|all", help="name or file, or all")
+    made["run"].add_argument("scenarios", nargs="+", metavar="SCENARIO|all", help="names or files, or all")
+    made["run"].add_argument("--list", action="store_true", help="name them, run nothing")
+    made["run"].add_argument(
+        "--jobs", type=_jobs, default=_env("JOBS", "1"), metavar="N", help="so many at the same time (1)"
+    )
     for verb in (*MAKING, "doctor"):
         made[verb].add_argument(
             "--subnet",
@@ -187,6 +193,12 @@ def _making_options(made: dict[str, _Parser]) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) <= MAX_JOBS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of scenarios from 1 to {MAX_JOBS}")
     return int(text)
 
 

@@ -40,14 +40,14 @@ class Reports:
         cases = junit.cases(outcome.verdict, list(outcome.records.values()), source)
         about = [("backend", outcome.info.backend), ("lab", outcome.plan.lab)]
         about += [("evidence", evidence)] if evidence else []
-        self._add(Suite(scenario.name, source.file, self.began, outcome.seconds, cases, tuple(about)))
+        self.add(Suite(scenario.name, source.file, self.began, outcome.seconds, cases, tuple(about)))
 
     def not_judged(self, asked: str, scenario: Scenario, problem: LabError) -> None:
         """A scenario could not be judged."""
         seconds = (datetime.now(UTC) - self.began).total_seconds()
         file = library.shown(library.find(asked))
         case = junit.error("lab", "can be judged", str(problem))
-        self._add(Suite(scenario.name, file, self.began, seconds, (case,)))
+        self.add(Suite(scenario.name, file, self.began, seconds, (case,)))
 
     def close(self) -> None:
         """The command ends, whichever way."""
@@ -62,7 +62,8 @@ class Reports:
             # Somebody is editing it: the verdict counts, only the lines are unknown.
             return Source(library.shown(path), {})
 
-    def _add(self, suite: Suite) -> None:
+    def add(self, suite: Suite) -> None:
+        """A scenario has ended, here or in another process."""
         self.suites.append(suite)
         if self.path is not None:
             junit.write(self.path, self.suites)
