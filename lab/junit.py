@@ -26,6 +26,8 @@ from lab.text import printable
 
 #: Events that a case which passed shows; one that failed shows as many as the terminal.
 SHOWN_IF_PASSED = 3
+#: The property of a suite that says what ended the waiting early.
+BROKEN = "broken"
 # What `printable` leaves and XML 1.0 cannot hold (section 2.2, Char).
 _NOT_XML = re.compile("[\ufffe\uffff]")
 

@@ -9,7 +9,7 @@ import yamlschema
 from lab import github, junit, library, places
 from lab.commands.context import Context
 from lab.errors import LabError
-from lab.junit import Suite
+from lab.junit import BROKEN, Suite
 from lab.lifecycle import Outcome
 from lab.places import Source
 from lab.scenario import Scenario
@@ -40,6 +40,7 @@ class Reports:
         cases = junit.cases(outcome.verdict, list(outcome.records.values()), source)
         about = [("backend", outcome.info.backend), ("lab", outcome.plan.lab)]
         about += [("evidence", evidence)] if evidence else []
+        about += [(BROKEN, " ".join(outcome.verdict.broken))] if outcome.verdict.broken else []
         self.add(Suite(scenario.name, source.file, self.began, outcome.seconds, cases, tuple(about)))
 
     def not_judged(self, asked: str, scenario: Scenario, problem: LabError) -> None:

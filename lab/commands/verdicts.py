@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from lab import output
 from lab.console import Style
-from lab.junit import Result, Suite
+from lab.junit import BROKEN, Result, Suite
 from lab.text import printable, span
 
 _HEAD = ("SCENARIO", "VERDICT", "CHECKS", "TIME", "WHY")
 
 
 def why(suite: Suite) -> str:
-    """The first thing that went wrong."""
+    """What ended the waiting early, else the first check that failed."""
+    if broken := dict(suite.about).get(BROKEN):
+        return printable(broken)
     for case in suite.cases:
         if case.result in (Result.FAILED, Result.ERROR):
             return printable(f"{case.node}: {case.name}: {case.message}")
