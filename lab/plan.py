@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lab import editor
 from lab.labels import Role
 from lab.scenario import WIRE, Group, Scenario, Wire
 
@@ -278,5 +279,5 @@ def _scalar(value: object) -> str:
 
 
 def document(config: Config) -> str:
-    """The configuration as a YAML file."""
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)
+    """The configuration as a YAML file, for editors as well."""
+    return editor.comment(editor.NODE) + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)
