@@ -65,6 +65,14 @@ class Barrage:
     def _before(self, side: Side, octets: bytes) -> None:
         raise NotImplementedError
 
+    def _let_derive(self, side: Side, octets: bytes) -> None:
+        """A junk message: it makes a half-open IKE SA derive its keys, once, and changes nothing else."""
+        waiting = [sa for sa in side.node.endpoint._sas.values() if isinstance(sa.data, InitReplied)]
+        snapshot = Snapshot(side.node)
+        self._throw(side, octets[:-1] + bytes((octets[-1] ^ 1,)))
+        changes = [c for c in snapshot.changes() if not c.endswith(" new")]
+        assert changes == ["IkeSa.data"] * len(waiting), changes
+
     def _mutants(self, octets: bytes) -> Iterator[bytes]:
         for name, strategy in STRATEGIES.items():
             for mutant in strategy.some(octets, self._share, self._draw):
@@ -94,8 +102,7 @@ class Outer(Barrage):
 
     def _before(self, side: Side, octets: bytes) -> None:
         if self._protected:
-            # The first protected message, whatever it is, makes a responder derive the keys, once.
-            self._throw(side, octets[:-1] + bytes((octets[-1] ^ 1,)))
+            self._let_derive(side, octets)
         start = last = Snapshot(side.node)
         for mutant in self._mutants(octets):
             dropped = self._throw(side, mutant)
@@ -122,7 +129,7 @@ class Outer(Barrage):
         return Snapshot(side.node)
 
     def _expire(self, side: Side, start: Snapshot) -> None:
-        """Let what mutants made come to its end: half-open IKE SAs, then what is left to repeat their answers."""
+        """Let what mutants made come to its end: half-open IKE SAs, then the last answers of these."""
         for _ in range(2):
             if start.changes() and not self._protected:
                 self._stage.time.now += LIFETIME
@@ -146,7 +153,7 @@ class Inner(Barrage):
         sealer = _sealers(suite, keys, header.from_original_initiator, _entropy).outbound
         start, end = codec._frame(octets)
         plain = _opened(suite, keys, header, octets[start:end], codec._read_encrypted(octets, end, sealer))
-        self._throw(side, octets[:-1] + bytes((octets[-1] ^ 1,)))
+        self._let_derive(side, octets)
         snapshot = Snapshot(side.node)
         for mutant in self._mutants(plain):
             dropped = self._throw(side, sealed_with(sealer, header, _aligned(mutant, sealer.block)))

@@ -80,7 +80,7 @@ class VirtualClock:
 
 @dataclass(slots=True)
 class Measured:
-    """What handling inputs cost: how many, the slowest with its octets, and the longest garbage collection."""
+    """What handling inputs cost: how many, the slowest with its octets, the longest garbage collection."""
 
     inputs: int = 0
     seconds: float = 0.0

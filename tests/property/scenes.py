@@ -55,6 +55,7 @@ def ask(stage: Stage, side: Side, exchange: ExchangeType, *payloads: Payload) ->
     """Let a side send a request in its one established IKE SA."""
     (sa,) = side.established()
     sa.send_request(exchange, payloads, stage.time())
+    side.node.endpoint._settle(sa, stage.time())
     side.node._pump()
 
 
