@@ -1,4 +1,4 @@
-"""Each of the 43 pieces of bad DER, 254 times, at a node: every copy is counted under one reason, and no more.
+"""Each of the 43 pieces of bad DER, 254 times, at a node: each copy is counted under one reason, and no more.
 
 alone       as the whole datagram, as anybody can send it
 in clear    behind the header of an IKE_SA_INIT request
