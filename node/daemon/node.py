@@ -18,6 +18,7 @@ from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
 from node.daemon.failure import EXIT_BUG, EXIT_FAILED, EXIT_OK, StartError, tell_bug
 from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
+from node.daemon.keylog import KeyLog
 from node.daemon.start import Started
 from node.errors import DropReason
 from node.esp.host import Host
@@ -26,6 +27,7 @@ from node.ike.outputs import (
     Event,
     InstallInbound,
     InstallOutbound,
+    KeysDerived,
     Output,
     RemoveSa,
     SaDown,
@@ -55,7 +57,8 @@ class Node:
     def __init__(self, started: Started, entropy: Entropy) -> None:
         self.config, self.log = started.config, started.log
         self.endpoint, self.udp = started.endpoint, started.udp
-        self.plane = DataPlane(self.udp, self.log, entropy)
+        self._keylog = started.keylog
+        self.plane = DataPlane(self.udp, self.log, entropy, self.config.child.max_packets)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()
@@ -108,6 +111,8 @@ class Node:
         self._loop.remove_reader(self.udp.fileno())
         self._inner.close()
         self.udp.close()
+        if self._keylog is not None:
+            self._keylog.close()
 
     @property
     def stopping(self) -> bool:
@@ -125,7 +130,7 @@ class Node:
         self._finish(EXIT_BUG)
 
     async def _stop(self, code: int) -> None:
-        self.endpoint.delete_all(clock.monotonic())
+        self.endpoint.retire(clock.monotonic())
         self._pump()
         try:
             await asyncio.wait_for(self._all_gone.wait(), STOP_PATIENCE)
@@ -207,6 +212,8 @@ class Node:
             self._all_gone.set()
 
     def _execute(self, output: Output) -> None:
+        if self._keylog is not None:
+            _log_keys(self._keylog, output)
         match output:
             case Transmit():
                 for datagram in output.datagrams:
@@ -288,3 +295,15 @@ class Node:
     def _finish(self, code: int) -> None:
         if not self._done.done():
             self._done.set_result(code)
+
+
+def _log_keys(keylog: KeyLog, output: Output) -> None:
+    match output:
+        case KeysDerived():
+            keylog.ike(output)
+        case InstallInbound():
+            keylog.inbound(output.child)
+        case InstallOutbound():
+            keylog.outbound(output.child)
+        case _:
+            return

@@ -264,11 +264,15 @@ def _remains(node: Node) -> Iterator[str]:
         "requests": half_open._by_request,
         "settled": half_open._settled,
         "sources": half_open._sources,
+        "unproven": half_open._unproven,
+        "spent": half_open._spent,
         "timers": engine._timers._when,
         "children": engine._context.children._by_spi,
         "SAD": node.plane._sad._entries,
         "SPIs": node.plane._sad.by_spi,
         "initiated": node._initiated,
+        "contacts": engine._context.contacts._peers,
+        "begun": engine._context.contacts._begun,
     }
     return (f"{len(table)} {name}" for name, table in tables.items() if len(table))
 
