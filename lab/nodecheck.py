@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from lab.backends.process import clean_environment
+from lab.backends.orders import clean_environment
 from lab.errors import EnvironmentNotReady
 from yamlschema.document import Mark
 

@@ -134,6 +134,10 @@ class Plan:
         """Everybody who tells events: the nodes, then the wire."""
         return (*(node.name for node in self.nodes), *((self.wire.name,) if self.wire else ()))
 
+    def node(self, name: str) -> NodePlan:
+        """The node of that name, which is there."""
+        return next(node for node in self.nodes if node.name == name)
+
     def members(self, group: str) -> tuple[str, ...]:
         """The names of the nodes of a group of the scenario; the wire is a group of its own."""
         if self.wire is not None and group == self.wire.name:
