@@ -10,7 +10,7 @@ Time is virtual and the seed decides what is written, so that a failure can be r
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path as FilePath
@@ -37,6 +37,7 @@ from node.net.udp import UdpSocket
 from node.ports import Sealer
 from node.prose import Palette
 from node.wire.asn1 import codec, der, schema
+from tests.property.snapshot import Snapshot
 from tests.property.stopwatch import Stopwatch
 
 ADDRESSES = {"initiator": ("192.0.2.1", 9000), "responder": ("192.0.2.2", 8000)}
@@ -137,6 +138,7 @@ class Stage:
         self.time, self.measured, self._watch = time, Measured(), Stopwatch()
         self.responder = _side("responder", directory, variables.get("responder", {}))
         self.initiator = _side("initiator", directory, variables.get("initiator", {}))
+        self._start = [Snapshot(side.node) for side in self.sides]
         self.corpus: list[bytes] = []
         self.secrets: set[bytes] = set()
         #: The lines of the private keys' PEM files.
@@ -206,12 +208,12 @@ class Stage:
             side.wire.sent.clear()
 
     def left_behind(self) -> list[str]:
-        """What is still kept after everything was deleted and a long time went by."""
+        """What differs from the start after everything was deleted and a long time went by."""
         for side in self.sides:
             side.node.endpoint.delete_all(self.time())
             side.node._pump()
         self.pass_time(1000)
-        return [found for side in self.sides for found in _remains(side.node)]
+        return [found for snapshot in self._start for found in snapshot.changes()]
 
     def told_secrets(self) -> list[bytes]:
         """Keys that stand in the event stream or the prose, in hexadecimal or as they are."""
@@ -254,27 +256,6 @@ def play(
         patch.setattr(clock, "monotonic", time)
         random.seed(seed)
         return asyncio.run(inside())
-
-
-def _remains(node: Node) -> Iterator[str]:
-    engine, half_open = node.endpoint, node.endpoint._half_open
-    tables: dict[str, Sized] = {
-        "IKE SAs": engine._sas,
-        "half-open": half_open._by_spi,
-        "requests": half_open._by_request,
-        "settled": half_open._settled,
-        "sources": half_open._sources,
-        "unproven": half_open._unproven,
-        "spent": half_open._spent,
-        "timers": engine._timers._when,
-        "children": engine._context.children._by_spi,
-        "SAD": node.plane._sad._entries,
-        "SPIs": node.plane._sad.by_spi,
-        "initiated": node._initiated,
-        "contacts": engine._context.contacts._peers,
-        "begun": engine._context.contacts._begun,
-    }
-    return (f"{len(table)} {name}" for name, table in tables.items() if len(table))
 
 
 def _side(role: str, directory: FilePath, more: Mapping[str, str]) -> Side:

@@ -109,6 +109,12 @@ def _only(role: str, **variables: str) -> Mapping[str, Mapping[str, str]]:
     return {role: {f"NODE_{name}": value for name, value in variables.items()}}
 
 
+_WARY = _only("responder", IKE__HALF_OPEN__COOKIE_THRESHOLD="0")
+_ANOTHER_GROUP = {
+    **_only("initiator", IKE__PROPOSALS="[aes256-sha256-ecp256, aes256-sha256-x25519]"),
+    **_only("responder", IKE__PROPOSALS="[aes256-sha256-x25519]"),
+}
+
 SCENES = {
     "handshake": Scene(_handshake),
     "deletion": Scene(_deletion),
@@ -116,12 +122,11 @@ SCENES = {
     "liveness": Scene(_liveness),
     "another Child SA": Scene(_another_child),
     "no common proposal": Scene(_refusal, _only("initiator", IKE__PROPOSALS="[aes128-sha384-ecp521]")),
-    "another group": Scene(
-        _refusal,
-        {
-            **_only("initiator", IKE__PROPOSALS="[aes256-sha256-ecp256, aes256-sha256-x25519]"),
-            **_only("responder", IKE__PROPOSALS="[aes256-sha256-x25519]"),
-        },
+    "another group": Scene(_handshake, _ANOTHER_GROUP),
+    "a cookie": Scene(_handshake, _WARY),
+    "a cookie and another group": Scene(
+        _handshake,
+        {role: {**_ANOTHER_GROUP[role], **_WARY.get(role, {})} for role in ("initiator", "responder")},
     ),
     "an initiator that nobody expects": Scene(_refusal, _only("responder", PEER__IDENTITY="dn:CN=other")),
     "a responder that nobody expects": Scene(_refusal, _only("initiator", PEER__IDENTITY="dn:CN=other")),
