@@ -51,7 +51,7 @@ def test_every_make_target_in_the_documents_exists() -> None:
 
 def test_make_variables_in_the_readme_are_those_of_the_makefile() -> None:
     used = set(re.findall(r"\b([A-Z_]{3,})=", "\n".join(" ".join(words) for words in calls("make"))))
-    assert used == {"NODE", "SCENARIO", "PYTEST_ARGS"}
+    assert used == {"ARGS", "NODE", "SCENARIO", "PYTEST_ARGS"}
     assert all(re.search(rf"^{name} \?=", MAKEFILE, re.MULTILINE) for name in used)
 
 
