@@ -150,12 +150,11 @@ class Scenario:
 
 def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenario:
     """Read a document that fits the schema; raises UsageError for references to nodes that are not there."""
-    groups = tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
     scenario = Scenario(
         name=name,
         title=document["title"],
         description=document["description"].strip(),
-        groups=groups,
+        groups=groups(document),
         credentials=document.get("credentials", {}),
         steps=tuple(_step(step) for step in document.get("steps", ())),
         expect={key: _expectation(entry) for key, entry in document["expect"].items()},
@@ -165,6 +164,11 @@ def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenar
     )
     _check_members(scenario, source)
     return scenario
+
+
+def groups(document: Mapping[str, Any]) -> tuple[Group, ...]:
+    """The nodes of a document that fits the schema."""
+    return tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
 
 
 _DEFAULT_NODES: Mapping[str, Mapping[str, Any]] = {"responder": {}, "initiator": {}}

@@ -107,6 +107,12 @@ BAD = [
     (GOOD + "steps: [{fault: {act: drop}}]\n", "fault: the scenario has no wire"),
     (GOOD + "wire: {faults: [{act: dorp}]}\n", '"dorp" is not one of'),
     (GOOD + "wire: {faults: [{act: drop, chance: 101}]}\n", "101 is greater than"),
+    (
+        GOOD + "wire: {faults: [{act: drop, match: ike_aut}]}\n",
+        "mine.yaml:6:36: wire.faults[0].match: 'ike_aut'",
+    ),
+    (GOOD + "wire: {faults: [{act: drop, match: ESP from iniator}]}\n", "(did you mean initiator?)"),
+    (GOOD + "wire: {faults: [{act: delay}]}\n", "is missing; delay needs it"),
     (GOOD + "wire: {fautls: []}\n", "(did you mean 'faults'?)"),
     (GOOD + "nodes: {responder: , initiator: , wire: {role: initiator}}\n", "or that of the CA or the wire"),
     (GOOD + "steps: [{stop: initiater}]\n", "no node is called 'initiater' (did you mean initiator?)"),
