@@ -43,11 +43,11 @@ def _step(
     document: Document, at: Place, step: dict[str, Any], nodes: tuple[str, ...], told: tuple[str, ...]
 ) -> Iterator[Problem | None]:
     ((verb, given),) = step.items()
-    if verb in ("fault", "calm"):
+    if verb == "faults":
         if "wire" not in document.value:
-            yield document.problem(at, f"{verb}: the scenario has no wire: add `wire:` to it")
-        elif verb == "fault":
-            yield _fault(document, (*at, verb), given)
+            yield document.problem(at, "faults: the scenario has no wire: add `wire:` to it")
+        for index, fault in enumerate(given):
+            yield _fault(document, (*at, verb, index), fault)
     elif verb == "wait":
         yield _node(document, (*at, verb, "node"), given["node"], told)
         yield _event(document, (*at, verb, "event"), given["event"])

@@ -112,9 +112,9 @@ class ControlStep:
 
 @dataclass(frozen=True, slots=True)
 class FaultStep:
-    """Add a fault to the wire; None takes all of them away."""
+    """Put these faults in force, in place of those before; none: an honest wire."""
 
-    fault: Mapping[str, Any] | None
+    faults: tuple[Mapping[str, Any], ...]
 
 
 Step = WaitStep | StopStep | KillStep | StartStep | ControlStep | FaultStep
@@ -193,10 +193,8 @@ def _step(entry: Mapping[str, Any]) -> Step:
             return StartStep(given)
         case "ctl":
             return ControlStep(given["node"], tuple(given["command"]))
-        case "fault":
-            return FaultStep(given)
         case _:
-            return FaultStep(None)
+            return FaultStep(tuple(given))
 
 
 def _wire(entry: Mapping[str, Any] | None) -> Wire:

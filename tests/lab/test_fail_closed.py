@@ -160,7 +160,8 @@ def test_the_tun_device_is_removed(kind: Kind, tmp_path: Path) -> None:
         answer = lab.backend.lab(lab.outcome.plan.lab).ask("initiator", argv, 60)
         # A container takes the command along when its node has ended.
         assert answer.code in ((0,) if kind is NetnsBackend else (0, 137)), answer.err
-        assert set(answer.out.split()) == {"EHOSTUNREACH"}
+        said = set(answer.out.split())
+        assert said == {"EHOSTUNREACH"} if kind is NetnsBackend else said <= {"EHOSTUNREACH"}
         lab.wait("initiator", "tun_gone")
         lab.wait("responder", "ike_sa_deleted")
         assert lab.found(tmp_path / "run") == []

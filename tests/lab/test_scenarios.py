@@ -103,8 +103,8 @@ BAD = [
     (GOOD + "credentials: {key_type: rsa512}\n", '"rsa512" is not one of'),
     (GOOD + "steps: [{wait: {node: initiator}}]\n", "'event' is missing"),
     (GOOD + "steps: [{kill: responderr}]\n", "no node is called 'responderr' (did you mean responder?)"),
-    (GOOD + "steps: [{calm: true}]\n", "calm: the scenario has no wire: add `wire:` to it"),
-    (GOOD + "steps: [{fault: {act: drop}}]\n", "fault: the scenario has no wire"),
+    (GOOD + "steps: [{faults: [{act: drop}]}]\n", "faults: the scenario has no wire: add `wire:` to it"),
+    (GOOD + "wire:\nsteps: [{faults: [{act: rebind, count: 1}]}]\n", "rebind has no setting 'count'"),
     (GOOD + "wire: {faults: [{act: dorp}]}\n", '"dorp" is not one of'),
     (GOOD + "wire: {faults: [{act: drop, chance: 101}]}\n", "101 is greater than"),
     (
