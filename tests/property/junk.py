@@ -50,7 +50,7 @@ class Held:
 
 
 async def junk(directory: Path, responder: Responder, count: int) -> set[bytes]:
-    """That many of them, each counted, before the honest one; then its IKE SA must come up. Returns its keys."""
+    """That many of them, each counted, then the honest one; the keys of the IKE SA that must come up."""
     initiator, draw = Initiator(directory, responder.port, 0), random.Random(14)
     try:
         held = Held(initiator)
