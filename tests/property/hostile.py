@@ -187,14 +187,7 @@ class Stage:
     def learn(self) -> None:
         """Note every key there is now."""
         for side in self.sides:
-            for sa in side.node.endpoint._sas.values():
-                if sa.protection is not None:
-                    keys = sa.protection.keys
-                    values = (getattr(keys, name) for name in keys.__slots__)
-                    self.secrets |= {v.reveal() for v in values if isinstance(v, Secret)}
-                for child in sa.children.values():
-                    pairs = (child.inbound, child.outbound)
-                    self.secrets |= {k.reveal() for pair in pairs for k in (pair.encr, pair.integ)}
+            self.secrets |= keys_of(side.node)
 
     def pass_time(self, seconds: float) -> None:
         """Let timers run; what they send is lost."""
@@ -230,6 +223,20 @@ class Stage:
     def close(self) -> None:
         for side in self.sides:
             side.node.close()
+
+
+def keys_of(node: Node) -> set[bytes]:
+    """The keys of every IKE SA and Child SA of a node."""
+    found: set[bytes] = set()
+    for sa in node.endpoint._sas.values():
+        if sa.protection is not None:
+            keys = sa.protection.keys
+            values = (getattr(keys, name) for name in keys.__slots__)
+            found |= {value.reveal() for value in values if isinstance(value, Secret)}
+        for child in sa.children.values():
+            pairs = (child.inbound, child.outbound)
+            found |= {key.reveal() for pair in pairs for key in (pair.encr, pair.integ)}
+    return found
 
 
 def play(
