@@ -83,9 +83,17 @@ def write(
 
 def find_run(name: str, *, only_path: bool = False) -> Path | None:
     """The directory of a run: its path, or (unless `only_path`) the name of a lab, whose latest run it is."""
+    if not name:
+        return None
     places = [Path(name), Path(name) / "latest"]
     places += [] if only_path else [runs_directory() / name, runs_directory() / name / "latest"]
     return next((place.resolve() for place in places if (place / EVENTS).is_file()), None)
+
+
+def newest() -> Path | None:
+    """The directory of the run that ended last, of whatever lab; None where there is none."""
+    runs = [path.parent for path in runs_directory().glob(f"*/*/{EVENTS}") if not path.parent.is_symlink()]
+    return max(runs, key=lambda run: (run / EVENTS).stat().st_mtime, default=None)
 
 
 def read_events(directory: Path) -> list[NodeEvent]:
