@@ -101,7 +101,8 @@ class _Scene:
 
     def _rows(self, message: Joined) -> Iterator[Message]:
         yield from (row_of(sent, self.names, self.zero) for sent in message.sent)
-        yield from (foreign(arrival, self.zero) for arrival in message.unpaired)
+        for arrival in message.unpaired:
+            yield foreign(arrival, self.owners.of(arrival) or None, self.zero)
 
     def notes(self) -> Iterator[Shaped]:
         """What the nodes with lanes concluded."""

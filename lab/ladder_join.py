@@ -33,7 +33,9 @@ NO_DATAGRAM = frozenset({"flood", "rebind"})
 #: Transmissions of one message among which that of an arrival is looked for.
 _LOOK_BACK = 64
 #: Seconds by which a node may tell of something before the wire tells of having caused it.
-_SLACK = 0.02
+_SLACK = timedelta(seconds=0.02)
+#: The clock's unit: what was sent stands above what came of it.
+_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +43,7 @@ class Sent:
     """A transmission. `told` is the event of it, `about` the one that says what it is, `source` who sent it.
 
     A copy that the wire made has the wire's event as `told`; `target` is then who gets it, if that is known.
-    `answer` is what its receiver told of instead of its arrival.
+    `answered` is who answered it without telling of its arrival, `witnesses` what the wire told of it.
     """
 
     told: NodeEvent
@@ -51,8 +53,9 @@ class Sent:
     copy: bool = False
     target: str = ""
     acts: list[NodeEvent] = field(default_factory=list)
+    witnesses: list[NodeEvent] = field(default_factory=list)
     arrival: NodeEvent | None = None
-    answer: NodeEvent | None = None
+    answered: str = ""
     drops: list[NodeEvent] = field(default_factory=list)
 
     @property
@@ -68,11 +71,13 @@ class Sent:
     @property
     def seconds(self) -> float:
         """When it happened, seconds of the epoch: nodes tell what they do after doing it."""
-        at = [self.told.moment.timestamp()]
-        at += [self.arrival.moment.timestamp()] if self.arrival is not None else []
-        # A copy may leave long after the wire told of it.
-        shown = at[1:] + [drop.moment.timestamp() for drop in self.drops]
-        return min(shown or at) if self.copy else min(at)
+        if self.copy:
+            # It may leave long after the wire told of it.
+            seen = [drop.moment for drop in self.drops] + ([self.arrival.moment] if self.arrival else [])
+            return max(self.told.moment, min(seen, default=self.told.moment)).timestamp()
+        seen = [self.told.moment, *(witness.moment - _MOMENT for witness in self.witnesses)]
+        seen += [self.arrival.moment] if self.arrival else []
+        return min(seen).timestamp()
 
 
 @dataclass(slots=True)
@@ -170,10 +175,13 @@ def _apply(acts: Sequence[NodeEvent], found: dict[Key, Joined]) -> None:
         hit = _acted_on(act, named)
         if hit is None:
             found[("", "WIRE", str(number))] = Joined([_of_the_wire(act, act, text(act, "source"))])
-        elif text(act, "act") in _COPYING:
-            hit[0].sent.append(_of_the_wire(act, hit[1].about, hit[1].source))
+            continue
+        message, sent = hit
+        sent.witnesses.append(act)
+        if text(act, "act") in _COPYING:
+            message.sent.append(_of_the_wire(act, sent.about, sent.source))
         else:
-            hit[1].acts.append(act)
+            sent.acts.append(act)
     for message in found.values():
         message.sent.sort(key=lambda sent: sent.told.moment)
 
@@ -277,26 +285,28 @@ def owners(messages: Iterable[Joined], told: Iterable[NodeEvent]) -> Owners:
 
 
 def answer(found: Mapping[Key, Joined], known: Owners, told: Iterable[NodeEvent]) -> None:
-    """Refusals and cookies go out before there is an SA: their sender tells of a notification, no message.
+    """Refusals and cookies go out before there is an SA: their sender tells of a notification, of no message.
 
-    Where one explains an arrival it becomes a transmission, and the request that it answers has arrived.
+    Where one explains an arrival it becomes a transmission. The request that it answers has arrived.
     """
     refusals = [event for event in told if event.name == "notify_sent" and "spi_i" not in event.fields]
     for key, message in found.items():
-        for arrival in list(message.unpaired) if refusals else ():
+        for arrival in list(message.unpaired):
             refusal = _refusal(arrival, known, refusals)
-            if refusal is None:
-                continue
-            message.unpaired.remove(arrival)
-            message.sent.append(Sent(refusal, arrival, refusal.node, arrival=arrival))
-            request = found.get(
-                (key[0], key[1], "request", *key[3:-1], OTHER_SIDE.get(key[-1], "")), Joined()
-            )
-            asked = [
-                s for s in request.sent if s.arrival is None and s.told.moment <= refusal.moment and s.whole
-            ]
-            if asked:
-                asked[-1].answer = refusal
+            sender = refusal.node if refusal else known.of(arrival)
+            if refusal is not None:
+                message.unpaired.remove(arrival)
+                message.sent.append(Sent(refusal, arrival, sender, arrival=arrival))
+            if sender and key[2] == "response":
+                request = (key[0], key[1], "request", key[3], OTHER_SIDE.get(key[4], ""))
+                _answered(found.get(request, Joined()), arrival, sender)
+
+
+def _answered(request: Joined, arrival: NodeEvent, sender: str) -> None:
+    """The latest request before an answer, where nothing else tells what became of it, did arrive."""
+    asked = [sent for sent in request.sent if sent.whole and sent.told.moment <= arrival.moment]
+    if asked and asked[-1].arrival is None and not asked[-1].stopped:
+        asked[-1].answered = sender
 
 
 def _refusal(arrival: NodeEvent, known: Owners, refusals: list[NodeEvent]) -> NodeEvent | None:
@@ -340,7 +350,7 @@ def explain(messages: Iterable[Joined], drops: Sequence[NodeEvent], known: Owner
 
 def _before(sents: list[Sent], drop: NodeEvent) -> list[Sent]:
     """The last transmissions before a drop that it can be about."""
-    at = bisect(sents, drop.moment + timedelta(seconds=_SLACK), key=lambda sent: sent.told.moment)
+    at = bisect(sents, drop.moment + _SLACK, key=lambda sent: sent.told.moment)
     return [sent for sent in sents[max(at - _LOOK_BACK, 0) : at] if _explains(drop, sent)]
 
 

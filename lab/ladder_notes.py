@@ -11,10 +11,16 @@ from lab.text import printable
 #: Events that become notes: words, the fields behind them, and what they are about.
 NOTES: Mapping[str, tuple[str, tuple[str, ...], Kind]] = {
     "shared_secret_derived": ("SKEYSEED and keys derived", ("group",), Kind.KEYS),
+    "keylog_enabled": ("key log on: nothing of this node is secret", (), Kind.KEYS),
+    "ike_sa_init_retried": ("asked once more, with", ("notify", "group"), Kind.STATE),
+    "cookies_required": ("cookies required, half-open IKE SAs", ("half_open",), Kind.STATE),
+    "cookies_lifted": ("cookies no longer required", (), Kind.STATE),
     "proposal_chosen": ("proposal chosen", ("suite",), Kind.STATE),
     "peer_auth_verified": ("peer authenticated", ("method",), Kind.STATE),
     "ike_sa_established": ("IKE SA ESTABLISHED", ("peer_identity",), Kind.STATE),
     "child_sa_installed": ("Child SA keys installed", ("inbound_spi", "outbound_spi"), Kind.KEYS),
+    "child_sa_expiring": ("Child SA will soon stop sending", ("outbound_spi",), Kind.TROUBLE),
+    "child_sa_expired": ("Child SA stopped sending", ("outbound_spi",), Kind.TROUBLE),
     "child_sa_deleted": ("Child SA deleted", (), Kind.STATE),
     "ike_sa_deleted": ("IKE SA deleted", ("reason",), Kind.STATE),
     "pings_completed": ("pings answered", ("received", "sent"), Kind.STATE),

@@ -58,18 +58,18 @@ def _fate(sent: Sent) -> tuple[Fate, str, str]:
     if sent.drops:
         times = f", {len(sent.drops)} times" if len(sent.drops) > 1 else ""
         return Fate.DROPPED, sent.drops[0].node, drop_reason(sent.drops[0]) + times
-    if sent.answer is not None:
-        return Fate.ARRIVED, sent.answer.node, ""
+    if sent.answered:
+        return Fate.ARRIVED, sent.answered, ""
     if sent.acts:
         return Fate.PASSED, sent.target or text(sent.acts[0], "target"), "not seen to arrive"
     return Fate.LOST, "", "not seen to arrive"
 
 
-def foreign(event: NodeEvent, zero: float) -> Message:
-    """The row of what arrived and no node tells of having sent."""
+def foreign(event: NodeEvent, owner: str | None, zero: float) -> Message:
+    """The row of what arrived and no node tells of having sent; `owner` has the address that it came from."""
     at, came = event.moment.timestamp() - zero, printable(f"from {text(event, 'peer')}")
     return Message(
-        at, None, event.node, _name(event), _contents(event), Fate.FOREIGN, _octets(event), 0, came
+        at, owner, event.node, _name(event), _contents(event), Fate.FOREIGN, _octets(event), 0, came
     )
 
 

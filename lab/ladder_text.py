@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from lab.console import Style
 from lab.ladder_values import Fate, Fold, Kind, Ladder, Message, Note, folded, not_shown, since, title
 
+#: Columns of a page where there is no terminal to ask.
+WIDTH = 120
 #: Columns for the time, and right of the last lane.
 _TIME, _MARGIN = 12, 6
 #: Columns between two lanes: below the least nothing can be read, above the most eyes get lost.
 _LEAST_GAP, _MOST_GAP = 20, 92
 #: Columns between two lanes where most texts fit.
-_READABLE_GAP = 30
+_READABLE_GAP = 46
 
 
 def lanes_in(width: int) -> int:
@@ -73,7 +75,7 @@ class _Line:
         return "".join(parts)
 
 
-def render(ladder: Ladder, style: Style, width: int = 120, signs: Signs = UNICODE) -> list[str]:
+def render(ladder: Ladder, style: Style, width: int = WIDTH, signs: Signs = UNICODE) -> list[str]:
     """The lines of the ladder, `width` columns wide where the lanes are not too near for that."""
     count = max(len(ladder.lanes), 2)
     gap = max(_LEAST_GAP, min(_MOST_GAP, (width - _TIME - 2 - _MARGIN) // (count - 1)))
@@ -120,7 +122,9 @@ class _Page:
         line = _Line([], self.signs, self.width)
         places = [*self.lanes.items(), *([(self.wire_name, self.wire)] if self.wire_name else [])]
         for node, at in places:
-            name = self._cut(node, self.gap // 2 - 2 if self.wire_name else self.gap - 2)
+            # A name must not reach the next one; beside the wire that is half as far.
+            beside = self.wire_name and abs(at - self.wire) <= self.gap
+            name = self._cut(node, self.gap // 2 - 2 if beside else self.gap - 2)
             end = self.width - len(name)
             line.put(max(_TIME - 2, min(at - len(name) // 2, end)), name, "bold")
         return line.text(self.style)
@@ -219,5 +223,8 @@ class _Page:
             line.put(rest.start, " " * len(rest))
         if row.words:
             sign = f"{self.signs.cross} " if row.fate in (Fate.LOST, Fate.DROPPED) else ""
-            text = self._cut(f" {sign}{row.words} ", right - left - 4)
+            room = right - left - 4
+            # Details stand in brackets: what is too long loses those first.
+            words = row.words if len(row.words) + 4 <= room else row.words.partition(" (")[0]
+            text = self._cut(f" {sign}{words} ", room)
             line.put((left + right - len(text)) // 2 + 1, text, colour)

@@ -25,7 +25,7 @@ def ladder(context: Context, options: argparse.Namespace) -> int:
             raise NoSuchLab(
                 f"{name} has no node {node!r}{did_you_mean(node, nodes)}: it has {listing(nodes)}"
             )
-    columns = shutil.get_terminal_size((120, 24)).columns
+    columns = shutil.get_terminal_size((ladder_text.WIDTH, 24)).columns
     drawn_as_text = options.svg is None and not context.json
     most = ladder_text.lanes_in(columns) if drawn_as_text else ladders.MAX_LANES
     made = ladders.build(events, options.nodes, min(most, ladders.MAX_LANES))
