@@ -1,7 +1,6 @@
 """The ladder of a run with a wire in between: what it did is seen, and messages are joined all the same."""
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -183,6 +182,10 @@ def test_a_refusal_before_there_is_an_sa_is_an_answer_of_who_tells_of_it() -> No
     ]
     forged = ladder.build([*started(), sent(), initiator(4, "ike_sa_init_received", **refusal)])
     assert the(forged, fate=Fate.FOREIGN).source is None
+    untold = [sent(), initiator(4, "ike_sa_init_received", **(refusal | {"peer": RESPONDER}))]
+    asked, answer = messages(ladder.build([*started(), *untold]))
+    assert (asked.fate, asked.target) == (Fate.ARRIVED, "responder")
+    assert (answer.fate, answer.source, answer.words) == (Fate.FOREIGN, "responder", f"from {RESPONDER}")
     dropped = ladder.build(
         [*started(), sent(), tell(3, "responder", "datagram_dropped", **drop | {"peer": "10.0.0.3:8000"})]
     )
@@ -346,10 +349,5 @@ def test_what_the_wire_made_of_an_unknown_party_is_drawn_from_nowhere() -> None:
     copy = the(made, copy=True)
     assert (copy.source, copy.target, copy.fate) == (None, "responder", Fate.PASSED)
     assert ladder_text.render(made, PLAIN)
-    nowhere = [
-        *started(),
-        fault(0, "drop", "ESP", "192.0.2.7", target="192.0.2.8"),
-        got(timedelta(0).seconds),
-    ]
-    assert not [row for row in messages(ladder.build(nowhere)) if row.fate is Fate.STOPPED]
-    assert RESPONDER
+    nowhere = [*started(), fault(0, "drop", "ESP", "192.0.2.7", target="192.0.2.8"), got(1)]
+    assert [row.fate for row in messages(ladder.build(nowhere))] == [Fate.FOREIGN]
