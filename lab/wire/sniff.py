@@ -60,7 +60,7 @@ class Tap:
             self._socket.close()
             if isinstance(error, SniffError):
                 raise
-            raise SniffError(f"interface {interface}: {error.strerror}") from error
+            raise SniffError(f"interface {interface}: {error.strerror or error}") from error
         self._frame = bytearray(_FRAME)
 
     def _prepare(self, interface: str) -> None:
