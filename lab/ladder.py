@@ -174,7 +174,9 @@ def _field(event: NodeEvent, name: str) -> str:
 
 
 def _key(event: NodeEvent, exchange: str, kind: str) -> Key:
-    return (_field(event, "spi_i"), exchange, kind, _field(event, "message_id"), _sender(event, kind))
+    # IKE_SA_INIT is sent in other forms under one message ID (with a cookie, with another key share).
+    form = f"{_field(event, 'payloads')} {_field(event, 'octets')}" if exchange == "IKE_SA_INIT" else ""
+    return (_field(event, "spi_i"), exchange, kind, _field(event, "message_id"), _sender(event, kind), form)
 
 
 def _sender(event: NodeEvent, kind: str) -> str:
@@ -187,7 +189,7 @@ def _sender(event: NodeEvent, kind: str) -> str:
 def _join(told: Sequence[NodeEvent]) -> dict[Key, _Message]:
     """Every message by what identifies it, with its transmissions and arrivals."""
     found: dict[Key, _Message] = {}
-    exchanges: dict[Key, str] = {}
+    latest: dict[Key, Key] = {}
     for event in told:
         if event.name in _ESP:
             found.setdefault(_esp_key(event), _Message()).sent.append(_Sent(event, 0))
@@ -197,13 +199,13 @@ def _join(told: Sequence[NodeEvent]) -> dict[Key, _Message]:
             exchange, _, way = event.name.rpartition("_")
             key = _key(event, exchange.upper(), _field(event, "kind"))
             message = found.setdefault(key, _Message())
+            latest[(event.node, way, key[0], key[3], key[2])] = key
             if way == "sent":
                 message.sent.append(_Sent(event, 0))
-                exchanges[(event.node, key[0], key[3], key[2])] = exchange.upper()
             else:
                 message.received.append(event)
         elif event.name in ("retransmitted", "response_repeated"):
-            _join_repeated(event, found, exchanges)
+            _join_repeated(event, found, latest)
     for message in found.values():
         _pair(message)
     return found
@@ -213,19 +215,18 @@ def _esp_key(event: NodeEvent) -> Key:
     return (_field(event, "spi"), "ESP", _field(event, "sequence"))
 
 
-def _join_repeated(event: NodeEvent, found: dict[Key, _Message], exchanges: dict[Key, str]) -> None:
+def _join_repeated(event: NodeEvent, found: dict[Key, _Message], latest: dict[Key, Key]) -> None:
     """A repeated request, or a repeated response, which also says that the request came once more."""
     kind = "request" if event.name == "retransmitted" else "response"
-    exchange = exchanges.get((event.node, _field(event, "spi_i"), _field(event, "message_id"), kind))
-    if exchange is None:
+    named = (_field(event, "spi_i"), _field(event, "message_id"))
+    key = latest.get((event.node, "sent", *named, kind))
+    if key is None:
         return
-    message = found[_key(event, exchange, kind)]
+    message = found[key]
     message.sent.append(_Sent(event, len(message.sent)))
-    if kind == "response":
-        side = _OTHER_SIDE.get(_field(event, "role"), "")
-        request = (_field(event, "spi_i"), exchange, "request", _field(event, "message_id"), side)
-        if request in found:
-            found[request].received.append(event)
+    request = latest.get((event.node, "received", *named, "request"))
+    if kind == "response" and request is not None:
+        found[request].received.append(event)
 
 
 def _pair(message: _Message) -> None:

@@ -7,7 +7,7 @@ chosen by looking at octets.
 from collections.abc import Sequence
 from typing import Protocol
 
-from node.model.message import Envelope, Fragment, Header, Message, Sealed
+from node.model.message import Envelope, Fragment, Glance, Header, Message, Sealed
 from node.model.payloads import Identification, Payload
 from node.model.proof import VerifiedPeer
 from node.model.registry import AuthMethod, HashId
@@ -59,6 +59,13 @@ class Codec(Protocol):
         """Read the header, unauthenticated: enough to route.
 
         Refuses what exceeds the profile's size caps first.
+        """
+        ...
+
+    def glance(self, envelope: Envelope, /) -> Glance:
+        """Read nonce and cookie of a cleartext request at a small part of the cost of `read`.
+
+        The rest is not looked at: `read` judges it, once the cookie is good. Raises DecodeError.
         """
         ...
 

@@ -6,10 +6,15 @@ Rules:
 2. A missing field never breaks a line; a name without a template is shown with its fields.
 """
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from node.model.events import EventName as E
+
+# Python imports an encoding when it is first used: that may be after the node became a user who cannot read
+# Python's own files, and with text that a peer chose.
+_escaped = codecs.lookup("unicode_escape").encode
 
 _MESSAGE_SENT = "generating {} {{kind}} {{message_id}} [ {{payloads}} ] for {{peer}} ({{octets}} bytes)"
 _MESSAGE_RECEIVED = "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{peer}} ({{octets}} bytes)"
@@ -18,18 +23,25 @@ _TEMPLATES: dict[E, str] = {
     E.NODE_STARTED: "{role} starting, profile {profile}, version {version}",
     E.CERTIFICATE_LOADED: "loaded certificate of {subject} from {file}",
     E.PRIVATE_KEY_LOADED: "loaded PKCS#8 private key of {identity} from {file}",
+    E.KEYLOG_ENABLED: "KEY LOG: every key of every SA is written to {file}; nothing is secret here",
+    E.KEYLOG_FAILED: "the key log {file} ends here: {detail}",
     E.DH_KEY_PAIR_GENERATED: "generated DH key pair ({group}, {octets} octets)",
     E.UDP_BOUND: "listening on UDP {address}[{port}]",
     E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",
     E.TUN_UNAVAILABLE: "no TUN device, using the endpoint in user space at {address}: {reason}",
+    E.TUN_GONE: "the TUN device is gone: {reason}",
     E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
     E.CONTROL_READY: "control socket at {socket}",
+    E.EVENTS_LOST: "{count} lines were not read in time and are lost",
     E.NODE_STOPPING: "stopping: {reason}",
     E.NODE_STOPPED: "stopped after {uptime} s",
     E.NODE_FAILED: "FAILED: {detail}",
     E.SPI_ASSIGNED: "assigned SPI {spi} to the IKE_SA with {peer}",
     E.IKE_SA_INIT_SENT: _MESSAGE_SENT.format("IKE_SA_INIT"),
     E.IKE_SA_INIT_RECEIVED: _MESSAGE_RECEIVED.format("IKE_SA_INIT"),
+    E.IKE_SA_INIT_RETRIED: "{peer} wants {notify}: IKE_SA_INIT in another form, group {group}, retry {n}",
+    E.COOKIES_REQUIRED: "{half_open} half-open IKE_SAs: strangers must show a cookie",
+    E.COOKIES_LIFTED: "{half_open} half-open IKE_SAs: cookies are not required any more",
     E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
     E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
     E.IKE_AUTH_SENT: _MESSAGE_SENT.format("IKE_AUTH"),
@@ -56,6 +68,8 @@ _TEMPLATES: dict[E, str] = {
     ),
     E.CHILD_SA_FAILED: "CHILD_SA with {peer} failed: {reason}",
     E.CHILD_SA_DELETED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o closed",
+    E.CHILD_SA_EXPIRING: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o has few sequence numbers left",
+    E.CHILD_SA_EXPIRED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o sends nothing any more",
     E.ESP_PAYLOAD_SENT: 'sent ESP payload "{text}" to {target} (SPI {spi}, sequence {sequence})',
     E.ESP_PAYLOAD_DECRYPTED: 'decrypted ESP payload "{text}" from {peer} (SPI {spi}, sequence {sequence})',
     E.ESP_ACK_SENT: "acknowledged the payload to {target}",
@@ -68,9 +82,30 @@ _TEMPLATES: dict[E, str] = {
     E.PACKET_DROPPED: "dropped inner packet: {reason} ({count} so far) {detail}",
 }
 
-_BAD = frozenset({E.NODE_FAILED, E.AUTHENTICATION_FAILED, E.IKE_SA_FAILED, E.CHILD_SA_FAILED, E.DEMO_FAILED})
+_BAD = frozenset(
+    {
+        E.NODE_FAILED,
+        E.AUTHENTICATION_FAILED,
+        E.IKE_SA_FAILED,
+        E.CHILD_SA_FAILED,
+        E.CHILD_SA_EXPIRED,
+        E.DEMO_FAILED,
+        E.TUN_GONE,
+    }
+)
 _WARN = frozenset(
-    {E.DATAGRAM_DROPPED, E.PACKET_DROPPED, E.RETRANSMITTED, E.RETRANSMISSION_GAVE_UP, E.TUN_UNAVAILABLE}
+    {
+        E.CHILD_SA_EXPIRING,
+        E.COOKIES_REQUIRED,
+        E.DATAGRAM_DROPPED,
+        E.EVENTS_LOST,
+        E.KEYLOG_ENABLED,
+        E.KEYLOG_FAILED,
+        E.PACKET_DROPPED,
+        E.RETRANSMITTED,
+        E.RETRANSMISSION_GAVE_UP,
+        E.TUN_UNAVAILABLE,
+    }
 )
 _GOOD = frozenset(
     {
@@ -112,7 +147,7 @@ def escape(text: str) -> str:
     """`text` with everything that is not printable as `\\x1b` or `\\u2028`."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c)[0].decode() for c in text)
 
 
 class _Fields(dict[str, str]):

@@ -28,11 +28,14 @@ def _identifier(hexadecimal: str) -> bytes:
 #: The founding suite: 1.2.840.113549.3.7, 1.2.840.113549.2.9 and 1.3.6.1.5.5.8.1.2.
 _AES_256_CBC, _HMAC_SHA2_256 = _identifier("2a864886f70d0307"), _identifier("2a864886f70d0209")
 _MODP_2048 = _identifier("2b06010505080102")
-#: Proposal 1 for IKE without an SPI; its three identifiers say it all.
-_FOUNDING_SA = der.write(
-    _SA,
-    b"".join(map(der.number, (1, 1, 0, 3))) + _AES_256_CBC + _HMAC_SHA2_256 + _MODP_2048,
-)
+#: In an SA payload: all proposals but the first. In a proposal, or in front of an SA payload: its number.
+_MORE_PROPOSALS = der.field(2, constructed=True)
+
+
+def _founding_sa(number: int) -> bytes:
+    """A proposal for IKE without an SPI; its three identifiers say it all."""
+    numbers = b"".join(map(der.number, (number, 1, 0, 3)))
+    return der.write(_SA, numbers + _AES_256_CBC + _HMAC_SHA2_256 + _MODP_2048)
 
 
 class _Message:
@@ -64,12 +67,24 @@ def _contents(tlv: bytes) -> list[tuple[int, bytes]] | None:
 
 
 def downgrade(octets: bytes) -> bytes | None:
-    """The message with the founding suite as its only proposal."""
+    """The message with the founding suite as its only proposal.
+
+    It keeps the number of the last one: whoever offered the founding suite last takes the answer for its own.
+    """
     message = _Message.of(octets)
     if message is None or _SA not in message.fields:
         return None
-    message.fields[_SA] = _FOUNDING_SA
+    message.fields[_SA] = _founding_sa(_last_number(message.fields[_SA]))
     return message.octets()
+
+
+def _last_number(sa: bytes) -> int:
+    """The number of the last proposal of an SA payload; 1 where it cannot be read."""
+    parts = _contents(sa) or []
+    more = [value for identifier, value in parts if identifier == _MORE_PROPOSALS]
+    proposals = _contents(der.write(_MORE_PROPOSALS, more[0])) if more else None
+    last = _contents(der.write(*proposals[-1])) if proposals else parts
+    return int.from_bytes(last[0][1][-1:] or b"\x01") if last else 1
 
 
 def junk(octets: bytes, random: Random) -> bytes | None:
@@ -121,7 +136,7 @@ def _founding(random: Random) -> _Message:
     header = b"".join(der.number(n, der.field(tag, constructed=False)) for tag, n in enumerate(numbers))
     share = der.write(der.OCTET_STRING, _share(_MODP_2048_OCTETS, random))
     fields = {
-        _SA: _FOUNDING_SA,
+        _SA: _founding_sa(1),
         _KE: der.write(_KE, _MODP_2048 + share),
         _NONCE: _nonce(_NONCE_OCTETS, random),
     }

@@ -21,6 +21,8 @@ MIN_MTU, MAX_MTU = 576, 65_000
 MAX_MESSAGE = 500
 #: Pings of the demo: enough for a long look, few enough to end.
 MAX_PINGS = 10_000
+#: Bound on the packets of a Child SA: beyond it the sequence numbers are the bound (RFC 4303 3.3.3).
+MAX_PACKETS = 2**32 - 1
 #: Octets of a Unix socket's path without the final zero (unix(7)).
 MAX_SOCKET_PATH = 107
 
@@ -130,6 +132,9 @@ class HalfOpen:
     total: int = _count(100, "half-open IKE SAs in all", 1, 100_000)
     per_source: int = _count(10, "half-open IKE SAs of one source address", 1, 100_000)
     lifetime: float = _seconds(30.0, "seconds before a half-open IKE SA is dropped")
+    cookie_threshold: int = _count(
+        30, "half-open IKE SAs that make us ask for cookies, total at the latest; 0: always", 0, 100_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,12 @@ class Ike:
 
     proposals: tuple[str, ...] = _list(
         ("aes256-sha256-modp2048",), "cipher suites of the IKE SA, the best first", "ike-proposal"
+    )
+    initial_contact: bool = _setting(
+        True,
+        "tell a peer that this is our only IKE SA with it, so that it closes older ones (INITIAL_CONTACT); "
+        "false where several nodes have our identity",
+        type="boolean",
     )
     retransmit: Retransmit = field(default_factory=Retransmit)
     half_open: HalfOpen = field(default_factory=HalfOpen)
@@ -153,6 +164,12 @@ class Child:
     local_ts: tuple[str, ...] = _list((), "our inner networks", "network")
     remote_ts: tuple[str, ...] = _list((), "the peer's inner networks", "network")
     replay_window: int = _count(REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW)
+    max_packets: int = _count(
+        0,
+        "packets that a Child SA may send before it stops for good; 0: all its sequence numbers",
+        0,
+        MAX_PACKETS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +205,13 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Keylog:
+    """The key log, for the lab and for lessons: whoever can read it can read, and forge, all traffic."""
+
+    file: str = _text("", "file that gets the keys of every SA as JSON lines, mode 0600; empty for none")
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The process."""
 
@@ -220,4 +244,5 @@ class Config:
     tun: Tun = field(default_factory=Tun)
     demo: Demo = field(default_factory=Demo)
     control: Control = field(default_factory=Control)
+    keylog: Keylog = field(default_factory=Keylog)
     run: Run = field(default_factory=Run)

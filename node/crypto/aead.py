@@ -99,6 +99,12 @@ def encr_key_size(encr: Transform) -> int:
     return found.key_size(encr)
 
 
+def encr_key_bits(encr: Transform) -> int:
+    """Bits of the encryption key alone, without a salt; 0 for NULL. Raises as `encr_key_size`."""
+    size = encr_key_size(encr)
+    return 8 * (size - _CIPHERS[EncrId(encr.id)].salt)
+
+
 def integ_key_size(integ: IntegId) -> int:
     """Octets of the integrity key, 0 for NONE. Raises LocalMisuse for a transform we do not have."""
     if integ == IntegId.NONE:

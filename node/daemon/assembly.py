@@ -29,11 +29,14 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         # The port tells IKE from ESP by the first octet; 0x00 begins no SPI that RFC 4303 allows.
         reserved_spi_octets=frozenset({0x00, IKE_FIRST_OCTET}),
         replay_window=config.child.replay_window,
+        initial_contact=config.ike.initial_contact,
+        reveal_keys=bool(config.keylog.file),
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries
         ),
         limits=Limits(
             half_open=half_open.total,
+            cookie_threshold=half_open.cookie_threshold,
             half_open_per_source=half_open.per_source,
             half_open_lifetime=half_open.lifetime,
         ),

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.errors import DropReason
-from node.esp.sad import Sad, SaStatus
+from node.esp.sa import ESN_LIMIT
+from node.esp.sad import RekeyNeeded, Sad, SaStatus
 from node.esp.tunnel import Incoming, Outgoing, Tunnel
 from node.eventlog import EventLog
 from node.model.child import ChildSa
@@ -39,11 +40,14 @@ Sent = Callable[[bytes, Outgoing], None]
 
 
 class DataPlane:
-    """Encapsulates and decapsulates. `deliver` and `sent` are set by the inner side."""
+    """Encapsulates and decapsulates. `deliver` and `sent` are set by the inner side.
 
-    def __init__(self, udp: UdpSocket, log: EventLog, entropy: Entropy) -> None:
+    `max_packets` bounds what one Child SA sends; 0: its sequence numbers do.
+    """
+
+    def __init__(self, udp: UdpSocket, log: EventLog, entropy: Entropy, max_packets: int = 0) -> None:
         self._udp, self._log = udp, log
-        self._sad = Sad(entropy)
+        self._sad = Sad(entropy, max_packets or ESN_LIMIT)
         self._tunnel = Tunnel(self._sad)
         self.deliver: Deliver = lambda packet, origin: None
         self.sent: Sent = lambda packet, outgoing: None
@@ -76,12 +80,19 @@ class DataPlane:
     def packet(self, packet: bytes) -> Outgoing | None:
         """Send an inner packet through the tunnel; None where there is no way, which is counted."""
         result = self._tunnel.encapsulate(packet)
+        for notice in self._sad.notices():
+            self._tell(notice)
         if isinstance(result, Outgoing):
             self._udp.send(result.datagram, result.path)
             self.sent(packet, result)
             return result
         self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
         return None
+
+    def _tell(self, notice: RekeyNeeded) -> None:
+        name = EventName.CHILD_SA_EXPIRED if notice.exhausted else EventName.CHILD_SA_EXPIRING
+        spis = {"inbound_spi": notice.inbound_spi.hex(), "outbound_spi": notice.outbound_spi.hex()}
+        self._log.emit(name, **spis)
 
     def lost(self, detail: str, reason: DropReason = DropReason.TUN_QUEUE_FULL) -> None:
         """An inner packet could not be handed over to the TUN device, or could not be made."""

@@ -16,8 +16,9 @@ from node.config import Role
 from node.daemon.connect import find_path
 from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
-from node.daemon.failure import EXIT_BUG, EXIT_FAILED, EXIT_OK, StartError, tell_bug
+from node.daemon.failure import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, StartError, tell_bug
 from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
+from node.daemon.keylog import KeyLog
 from node.daemon.start import Started
 from node.errors import DropReason
 from node.esp.host import Host
@@ -26,6 +27,7 @@ from node.ike.outputs import (
     Event,
     InstallInbound,
     InstallOutbound,
+    KeysDerived,
     Output,
     RemoveSa,
     SaDown,
@@ -55,7 +57,8 @@ class Node:
     def __init__(self, started: Started, entropy: Entropy) -> None:
         self.config, self.log = started.config, started.log
         self.endpoint, self.udp = started.endpoint, started.udp
-        self.plane = DataPlane(self.udp, self.log, entropy)
+        self._keylog = started.keylog
+        self.plane = DataPlane(self.udp, self.log, entropy, self.config.child.max_packets)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()
@@ -108,6 +111,8 @@ class Node:
         self._loop.remove_reader(self.udp.fileno())
         self._inner.close()
         self.udp.close()
+        if self._keylog is not None:
+            self._keylog.close()
 
     @property
     def stopping(self) -> bool:
@@ -125,7 +130,7 @@ class Node:
         self._finish(EXIT_BUG)
 
     async def _stop(self, code: int) -> None:
-        self.endpoint.delete_all(clock.monotonic())
+        self.endpoint.retire(clock.monotonic())
         self._pump()
         try:
             await asyncio.wait_for(self._all_gone.wait(), STOP_PATIENCE)
@@ -207,6 +212,8 @@ class Node:
             self._all_gone.set()
 
     def _execute(self, output: Output) -> None:
+        if self._keylog is not None:
+            _log_keys(self._keylog, output)
         match output:
             case Transmit():
                 for datagram in output.datagrams:
@@ -266,10 +273,16 @@ class Node:
         if started.tun is None:
             return UserSpaceInner(host, self.plane, self._demo.listener, port)
         try:
-            return KernelInner(started.tun, host, self.plane, self._demo.listener, address, port)
+            listener, gone = self._demo.listener, self._tun_gone
+            return KernelInner(started.tun, host, self.plane, listener, address, port, gone)
         except OSError as error:
             detail = f"demo.port: UDP {address}[{port}]: {error.strerror}; set another port"
             raise StartError(detail) from error
+
+    def _tun_gone(self, reason: str) -> None:
+        """Without its device the tunnel leads nowhere: tell the peer and end; routes keep plaintext in."""
+        self.log.emit(EventName.TUN_GONE, reason=reason)
+        self.stop("tun_gone", EXIT_ENVIRONMENT)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -288,3 +301,15 @@ class Node:
     def _finish(self, code: int) -> None:
         if not self._done.done():
             self._done.set_result(code)
+
+
+def _log_keys(keylog: KeyLog, output: Output) -> None:
+    match output:
+        case KeysDerived():
+            keylog.ike(output)
+        case InstallInbound():
+            keylog.inbound(output.child)
+        case InstallOutbound():
+            keylog.outbound(output.child)
+        case _:
+            return

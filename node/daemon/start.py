@@ -2,7 +2,7 @@
 
     1. TUN device, addresses, routes          needs NET_ADMIN
     2. another user, no capabilities          nothing after this runs as root
-    3. certificates and private key           readable for that user alone
+    3. certificates and private key           readable for that user alone; so is the key log, if there is one
     4. DH key pair, UDP port, control socket
 
 A container has NET_ADMIN, SETUID and SETGID only: as root it could not read another user's key, as that
@@ -19,6 +19,7 @@ from node.daemon import credentials as files
 from node.daemon.assembly import endpoint
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
+from node.daemon.keylog import KeyLog
 from node.eventlog import EventLog
 from node.ike.endpoint import Endpoint
 from node.ike.outputs import Event
@@ -31,7 +32,7 @@ from node.pki.certificate import read
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a node runs on. `tun` is None where the inner side is in user space."""
+    """What a node runs on. `tun` is None where the inner side is in user space, `keylog` without one."""
 
     config: Config
     log: EventLog
@@ -39,6 +40,7 @@ class Started:
     credentials: Credentials
     endpoint: Endpoint
     udp: UdpSocket
+    keylog: KeyLog | None = None
 
 
 def start(config: Config, log: EventLog) -> Started:
@@ -47,13 +49,14 @@ def start(config: Config, log: EventLog) -> Started:
     tun = _open_tun(config, log)
     _drop_privileges(user, log)
     credentials = _load(config, log)
+    keylog = KeyLog(config.keylog.file, config.profile, log) if config.keylog.file else None
     engine = endpoint(config, credentials)
     engine.prepare()
     while (output := engine.poll()) is not None:
         if isinstance(output, Event):
             log.emit(output.name, **output.fields)
     udp = _bind(config, log)
-    return Started(config, log, tun, credentials, engine, udp)
+    return Started(config, log, tun, credentials, engine, udp, keylog)
 
 
 def _user(config: Config) -> privileges.User | None:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.crypto import kex
+from node.ike.contacts import Contacts
 from node.ike.outputs import Event, Output
 from node.ike.settings import Settings
 from node.model.child import ChildSa
 from node.model.events import EventName
-from node.model.payloads import Identification
+from node.model.message import NO_SPI, Envelope, Header, HeaderFlags
+from node.model.payloads import Identification, Notify
 from node.model.registry import KeId, PayloadType
 from node.model.selectors import TrafficSelector, overlap
 from node.ports import Codec, Entropy, PeerVerifier, Signer
@@ -73,7 +75,7 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Handed to every IKE SA."""
+    """Handed to every IKE SA. `close` ends another one, by our SPI: silently, with a reason, at a time."""
 
     settings: Settings
     codec: Codec
@@ -84,6 +86,8 @@ class Context:
     emit: Callable[[Output], None]
     key_pairs: KeyPairs
     children: Children
+    contacts: Contacts
+    close: Callable[[bytes, str, float], None]
 
     def local_id(self, kind: PayloadType) -> Identification:
         """Our identity as an IDi or IDr payload."""
@@ -92,6 +96,16 @@ class Context:
     def event(self, name: EventName, **fields: object) -> None:
         """Emit an event."""
         self.emit(Event(name, fields))
+
+    def refusal(self, request: Envelope, notify: Notify) -> tuple[bytes, ...] | None:
+        """The datagrams of an unprotected answer with this notification alone, which keeps no state.
+
+        None where they would be more octets than the request: whoever forges addresses gains nothing by us.
+        """
+        asked = request.header
+        header = Header(asked.spi_i, NO_SPI, asked.exchange, asked.message_id, HeaderFlags.RESPONSE)
+        sealed = self.codec.seal(header, (notify,), None, self.settings.mtu)
+        return sealed.datagrams if len(sealed.octets) <= len(request.octets) else None
 
     def child_spi(self) -> bytes:
         """A random inbound ESP SPI.

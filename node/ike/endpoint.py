@@ -1,7 +1,7 @@
 """The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
 
     inputs     handle_datagram, handle_timeout
-    commands   prepare, initiate, delete, delete_all
+    commands   prepare, initiate, delete, delete_all, retire
     outputs    poll (one ordered queue), deadline
     getters    sas, half_open
 
@@ -27,8 +27,10 @@ from node.errors import (
     PeerMisbehaved,
 )
 from node.ike import receive
+from node.ike.contacts import Contacts
 from node.ike.context import Children, Context, KeyPairs
 from node.ike.echoes import Echoes
+from node.ike.gate import Gate
 from node.ike.halfopen import HalfOpen
 from node.ike.outputs import Dropped, Output, Transmit
 from node.ike.phases import Established, InitReplied, Phase
@@ -42,7 +44,7 @@ from node.ike.timers import Timers
 from node.ike.transcript import Transcript
 from node.ike.window import digest
 from node.model.events import EventName
-from node.model.message import NO_SPI, SPI_SIZE, Envelope, Header, HeaderFlags, Path
+from node.model.message import NO_SPI, SPI_SIZE, Envelope, Header, Path
 from node.model.payloads import Notify
 from node.model.registry import ExchangeType, NotifyType
 from node.ports import Codec, Entropy, PeerVerifier, Signer
@@ -52,14 +54,28 @@ REFUSALS_PER_SECOND, REFUSAL_BURST = 20.0, 40
 
 MAJOR_VERSION = 2
 
-#: The timer of what is left of closed SAs; every other key is an SPI of eight octets.
-_ECHOES = b""
+#: Seconds that a half-open IKE SA without a cookie has left once cookies are wanted: an honest initiator
+#: sends its IKE_AUTH five times in them. RFC 8019 6 wants at least two.
+UNPROVEN_LIFETIME = 5.0
+
+#: The timers of what is no IKE SA; every other key is an SPI of eight octets.
+_ECHOES, _SPENT, _ALARM = b"echoes", b"spent", b"alarm"
 
 
 class Endpoint:
     """All IKE SAs of one node, in both roles."""
 
-    __slots__ = ("_context", "_echoes", "_half_open", "_outputs", "_refusals", "_sas", "_timers")
+    __slots__ = (
+        "_context",
+        "_echoes",
+        "_gate",
+        "_half_open",
+        "_outputs",
+        "_refusals",
+        "_retired",
+        "_sas",
+        "_timers",
+    )
 
     def __init__(
         self,
@@ -73,13 +89,25 @@ class Endpoint:
         self._outputs: deque[Output] = deque()
         emit: Callable[[Output], None] = self._outputs.append
         self._context = Context(
-            settings, codec, signer, verifier, certificates, entropy, emit, KeyPairs(emit), Children()
+            settings,
+            codec,
+            signer,
+            verifier,
+            certificates,
+            entropy,
+            emit,
+            KeyPairs(emit),
+            Children(),
+            Contacts(),
+            self._close,
         )
         self._sas: dict[bytes, IkeSa] = {}
         self._half_open = HalfOpen(settings.limits)
+        self._gate = Gate(self._context, self._half_open, self._hurry)
         self._echoes = Echoes()
         self._timers = Timers()
         self._refusals = TokenBucket(REFUSALS_PER_SECOND, REFUSAL_BURST)
+        self._retired = False
 
     # -- inputs ----------------------------------------------------------------------------------------------
 
@@ -98,12 +126,11 @@ class Endpoint:
 
     def handle_timeout(self, now: float) -> None:
         """Let time pass: call when `deadline` has come; calling early or late does no harm."""
-        for spi in self._timers.due(now):
-            if spi == _ECHOES:
-                self._echoes.expire(now)
-                self._timers.set(_ECHOES, self._echoes.deadline())
+        for key in self._timers.due(now):
+            sa = self._sas.get(key)
+            if sa is None:
+                self._keep_house(key, now)
                 continue
-            sa = self._sas[spi]
             sa.timeout(now)
             self._settle(sa, now)
 
@@ -116,8 +143,9 @@ class Endpoint:
     def initiate(self, path: Path, now: float) -> bytes:
         """Start an IKE SA with the peer on `path`; returns our SPI."""
         spi_i = self._new_spi()
-        sa = IkeSa(self._context, path, spi_i, NO_SPI, None)
+        sa = IkeSa(self._context, path, spi_i, NO_SPI, None, now)
         self._sas[spi_i] = sa
+        self._context.contacts.begin(spi_i)
         sa.event(EventName.SPI_ASSIGNED, spi=spi_i.hex())
         init.initiate(sa, now)
         self._settle(sa, now)
@@ -134,6 +162,11 @@ class Endpoint:
         """Delete every IKE SA."""
         for spi in tuple(self._sas):
             self.delete(spi, now)
+
+    def retire(self, now: float) -> None:
+        """Delete every IKE SA, and take no new one from now on."""
+        self._retired = True
+        self.delete_all(now)
 
     # -- outputs and getters ---------------------------------------------------------------------------------
 
@@ -159,7 +192,7 @@ class Endpoint:
     def _route(self, envelope: Envelope, path: Path, now: float) -> None:
         header = envelope.header
         if header.major_version != MAJOR_VERSION:
-            self._refuse_version(header, path, now)
+            self._refuse_version(envelope, path, now)
             raise PeerMisbehaved(DropReason.UNSUPPORTED_VERSION, f"major version {header.major_version}")
         if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
             self._receive_init(envelope, path, now)
@@ -174,6 +207,9 @@ class Endpoint:
         try:
             receive.receive(sa, envelope, path, now)
         finally:
+            if sa.phase is Phase.CLOSED:
+                self._half_open.spend(spi)
+                self._timers.set(_SPENT, self._half_open.deadline())
             self._settle(sa, now)
 
     def _belongs(self, sa: IkeSa, header: Header) -> bool:
@@ -192,6 +228,8 @@ class Endpoint:
 
     def _receive_init(self, envelope: Envelope, path: Path, now: float) -> None:
         header = envelope.header
+        if self._retired:
+            raise PeerMisbehaved(DropReason.STOPPING, "no new IKE SA, this node is stopping")
         fresh = header.spi_r == NO_SPI and header.message_id == 0 and header.from_original_initiator
         if not fresh or header.spi_i == NO_SPI:
             raise PeerMisbehaved(
@@ -203,15 +241,18 @@ class Endpoint:
         if known is not None:
             self._repeat_init(self._sas[known], envelope, path)
             return
-        self._half_open.admit(path)
+        proven = self._gate.proves(envelope, path, now)
+        weaker = self._half_open.admit(path, proven=proven)
         if len(self._sas) >= self._context.settings.limits.ike_sas:
             raise PeerMisbehaved(DropReason.SA_LIMIT, f"{len(self._sas)} IKE SAs")
         try:
             offer = init.judge_request(self._context.codec.read(envelope), self._context.settings)
         except IkeError as error:
-            self._refuse_init(error, header, path, now)
+            self._refuse_init(error, envelope, path, now)
             raise
-        self._respond_init(offer, envelope, path, now)
+        if weaker is not None:
+            self._close(weaker, "gave way to a peer that showed a cookie", now)
+        self._respond_init(offer, envelope, path, now, proven=proven)
 
     def _repeat_init(self, sa: IkeSa, envelope: Envelope, path: Path) -> None:
         stored = sa.window.repeated(0, envelope.octets)
@@ -220,44 +261,70 @@ class Endpoint:
         sa.event(EventName.RESPONSE_REPEATED, message_id=0)
         self._outputs.append(Transmit(stored, path))
 
-    def _respond_init(self, offer: init.Offer, envelope: Envelope, path: Path, now: float) -> None:
+    def _respond_init(
+        self, offer: init.Offer, envelope: Envelope, path: Path, now: float, *, proven: bool
+    ) -> None:
         context = self._context
         spi_i, spi_r = envelope.header.spi_i, self._new_spi()
         pair = context.key_pairs.take(init.group_of(offer.suite))
         nonce_r = context.entropy(init.NONCE_SIZE)
         transcript = Transcript(envelope.octets, b"", offer.nonce_i, nonce_r)
         data = InitReplied(offer.suite, transcript, pair, offer.peer_public)
-        sa = IkeSa(context, path, spi_i, spi_r, data)
+        sa = IkeSa(context, path, spi_i, spi_r, data, now)
         sa.half_open_until = now + context.settings.limits.half_open_lifetime
         self._sas[spi_r] = sa
-        self._half_open.add(spi_r, path, digest(envelope.octets))
+        self._half_open.add(spi_r, path, digest(envelope.octets), sa.half_open_until, proven=proven)
         sa.received(offer.message)
         sa.event(EventName.SPI_ASSIGNED, spi=spi_r.hex())
         init.answer(sa, envelope, offer, pair, nonce_r)
         self._settle(sa, now)
 
-    def _refuse_init(self, error: IkeError, header: Header, path: Path, now: float) -> None:
+    def _refuse_init(self, error: IkeError, request: Envelope, path: Path, now: float) -> None:
         notify = notify_for(error, protected=False)
         if notify is not None:
-            self._refuse(notify, header, str(error), path, now)
+            self._refuse(notify, request, str(error), path, now)
 
-    def _refuse_version(self, header: Header, path: Path, now: float) -> None:
+    def _refuse_version(self, request: Envelope, path: Path, now: float) -> None:
         """RFC 7296 2.5: tell a peer of a higher major version which one we speak; never answer an answer."""
-        if header.major_version > MAJOR_VERSION and not header.is_response:
-            self._refuse(
-                Notify(NotifyType.INVALID_MAJOR_VERSION), header, "a higher major version", path, now
-            )
+        if request.header.major_version > MAJOR_VERSION and not request.header.is_response:
+            notify = Notify(NotifyType.INVALID_MAJOR_VERSION)
+            self._refuse(notify, request, "a higher major version", path, now)
 
-    def _refuse(self, notify: Notify, header: Header, detail: str, path: Path, now: float) -> None:
-        if not self._refusals.take(now):
+    def _refuse(self, notify: Notify, request: Envelope, detail: str, path: Path, now: float) -> None:
+        datagrams = self._context.refusal(request, notify) if self._refusals.take(now) else None
+        if datagrams is None:
             return
-        answer = Header(header.spi_i, NO_SPI, header.exchange, header.message_id, HeaderFlags.RESPONSE)
-        sealed = self._context.codec.seal(answer, (notify,), None, self._context.settings.mtu)
         peer = path.peer
         self._context.event(EventName.NOTIFY_SENT, notify=str(notify.notify_type), detail=detail, peer=peer)
-        self._outputs.append(Transmit(sealed.datagrams, path))
+        self._outputs.append(Transmit(datagrams, path))
 
     # -- upkeep ----------------------------------------------------------------------------------------------
+
+    def _keep_house(self, key: bytes, now: float) -> None:
+        """What is due and no IKE SA."""
+        if key == _ECHOES:
+            self._echoes.expire(now)
+            self._timers.set(key, self._echoes.deadline())
+        elif key == _SPENT:
+            self._half_open.expire(now)
+            self._timers.set(key, self._half_open.deadline())
+        elif key == _ALARM:
+            self._gate.look(now)
+            self._timers.set(key, self._gate.deadline())
+
+    def _hurry(self, now: float) -> None:
+        """Cookies are wanted: who showed none has little time left."""
+        self._timers.set(_ALARM, self._gate.deadline())
+        for spi in self._half_open.unproven():
+            sa = self._sas[spi]
+            sa.half_open_until = min(sa.half_open_until or now, now + UNPROVEN_LIFETIME)
+            self._settle(sa, now)
+
+    def _close(self, spi: bytes, reason: str, now: float) -> None:
+        """End an IKE SA without a word to its peer."""
+        sa = self._sas[spi]
+        sa.close(reason)
+        self._settle(sa, now)
 
     def _settle(self, sa: IkeSa, now: float) -> None:
         """Bring the tables in line with what has become of `sa`."""

@@ -101,8 +101,8 @@ EXCHANGES: dict[ExchangeType, Exchange] = {
 def check(message: Message) -> None:
     """Check a message against the rules of its exchange and direction.
 
-    A response that reports an error carries that notification instead of the required payloads. Raises
-    PeerMisbehaved (NOT_PROTECTED, INVALID_PAYLOADS) or CriticalPayload (RFC 7296 2.5).
+    A response that reports an error, or asks for a cookie, carries that notification instead of the required
+    payloads. Raises PeerMisbehaved (NOT_PROTECTED, INVALID_PAYLOADS) or CriticalPayload (RFC 7296 2.5).
     """
     exchange = EXCHANGES[message.header.exchange]
     if message.protected != exchange.protected:
@@ -112,7 +112,7 @@ def check(message: Message) -> None:
     _check_unknown(message)
     rules = exchange.response if message.header.is_response else exchange.request
     types = [p.type for p in message.payloads if type(p) is not Unknown]
-    refused = message.header.is_response and error_notify(message) is not None
+    refused = message.header.is_response and bool(error_notify(message) or cookies(message))
     for kind in rules.keys() | types:
         least, most = rules.get(kind, (0, 0))
         count = types.count(kind)
@@ -138,6 +138,13 @@ def error_notify(message: Message) -> Notify | None:
         if isinstance(payload, Notify) and payload.notify_type.is_error:
             return payload
     return None
+
+
+def cookies(message: Message) -> tuple[bytes, ...]:
+    """The cookies of an IKE_SA_INIT message (RFC 7296 2.6); other exchanges have none."""
+    if message.header.exchange != ExchangeType.IKE_SA_INIT:
+        return ()
+    return tuple(n.data for n in every(message, Notify) if n.notify_type == NotifyType.COOKIE)
 
 
 def every(message: Message, kind: type[P]) -> tuple[P, ...]:

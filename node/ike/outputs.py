@@ -7,10 +7,12 @@ installs inbound before outbound.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from node.crypto.keymat import IkeKeys
 from node.errors import DropReason
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
+from node.model.proposal import Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +81,16 @@ class Dropped:
     detail: str = ""
 
 
-Output = Transmit | InstallInbound | InstallOutbound | RemoveSa | SaUp | SaDown | Event | Dropped
+@dataclass(frozen=True, slots=True)
+class KeysDerived:
+    """The keys of an IKE SA exist. Put out only where `Settings.reveal_keys` says so."""
+
+    spi_i: bytes
+    spi_r: bytes
+    suite: Suite
+    keys: IkeKeys = field(repr=False)
+
+
+Output = (
+    Transmit | InstallInbound | InstallOutbound | RemoveSa | SaUp | SaDown | Event | Dropped | KeysDerived
+)

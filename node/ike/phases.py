@@ -53,11 +53,16 @@ class Protection:
 
 @dataclass(frozen=True, slots=True)
 class InitSent:
-    """Initiator: IKE_SA_INIT is on its way. `request` is the message as sent."""
+    """Initiator: IKE_SA_INIT is on its way. `request` is the message as sent.
+
+    `cookie` is what the responder asked to see in it, `retries` how often it was sent in another form.
+    """
 
     key_pair: KeyPair
     nonce_i: bytes
-    request: bytes = field(repr=False)
+    request: bytes = field(default=b"", repr=False)
+    cookie: bytes = b""
+    retries: int = 0
     phase = Phase.INIT_SENT
 
 

@@ -42,6 +42,7 @@ class IkeSa:
     __slots__ = (
         "_give_up_at",
         "_refusal",
+        "begun",
         "children",
         "context",
         "data",
@@ -54,10 +55,10 @@ class IkeSa:
     )
 
     def __init__(
-        self, context: Context, path: Path, spi_i: bytes, spi_r: bytes, data: PhaseData | None
+        self, context: Context, path: Path, spi_i: bytes, spi_r: bytes, data: PhaseData | None, now: float
     ) -> None:
         """`data` is None for an initiator that has not sent anything yet."""
-        self.context, self.path = context, path
+        self.context, self.path, self.begun = context, path, now
         self.spi_i, self.spi_r = spi_i, spi_r
         self.is_initiator = data is None
         self.data: PhaseData | None = data
@@ -111,6 +112,7 @@ class IkeSa:
         self.enter(data)
         self.half_open_until = None
         peer = data.proof.peer
+        self.context.contacts.establish(self.local_spi, peer.identity, data.since)
         identity = describe(peer.identity.id_type, peer.identity.data)
         self.event(EventName.IKE_SA_ESTABLISHED, peer_identity=identity, suite=str(data.suite))
         self.context.emit(SaUp(self.local_spi, identity, self.path, self.is_initiator))
@@ -123,6 +125,7 @@ class IkeSa:
         self._drop_children()
         self.window.abandon()
         self.half_open_until = self._give_up_at = None
+        self.context.contacts.end(self.local_spi)
         self.enter(Closed(reason))
         self.event(EventName.IKE_SA_DELETED if was_up else EventName.IKE_SA_FAILED, reason=reason)
         self.context.emit(SaDown(self.local_spi, reason, was_up, self.is_initiator))
@@ -204,6 +207,11 @@ class IkeSa:
     def answer_accepted(self) -> None:
         """A valid answer arrived: the request is done, and what was refused before was forged."""
         self.window.abandon()
+        self._refusal = self._give_up_at = None
+
+    def retract_request(self) -> None:
+        """The responder wants the request in another form; what was refused before is not believed."""
+        self.window.retract()
         self._refusal = self._give_up_at = None
 
     def _send_again(self, now: float) -> None:

@@ -29,10 +29,13 @@ class Limits:
     """Bounds on what unauthenticated peers can make us keep (RFC 8019 3, 6).
 
     `half_open` and `half_open_per_source` count IKE SAs that have not seen a valid IKE_AUTH, for at most
-    `half_open_lifetime` seconds each; `ike_sas` bounds all IKE SAs together.
+    `half_open_lifetime` seconds each. From `cookie_threshold` of them on (never later than `half_open`; 0:
+    always) a request must show a cookie, from one source from `half_open_per_source` on. `ike_sas` bounds all
+    IKE SAs together.
     """
 
     half_open: int = 100
+    cookie_threshold: int = 30
     half_open_per_source: int = 10
     half_open_lifetime: float = 30.0
     ike_sas: int = 10_000
@@ -46,6 +49,9 @@ class Settings:
     selectors we agree to. `authentication_nonce` adds a fresh nonce of each party to IKE_AUTH and to the
     signed octets. An inbound ESP SPI never begins with one of `reserved_spi_octets` (the transport tells ESP
     from IKE by the first octet). `mtu` is the largest datagram in octets, 0 for no limit.
+    `initial_contact` says of the only IKE SA with a peer that it is that; not for an identity that several
+    nodes share. `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave
+    the engine.
     """
 
     local_id_type: IdType
@@ -58,5 +64,7 @@ class Settings:
     reserved_spi_octets: frozenset[int] = frozenset({0x00})
     replay_window: int = REPLAY_WINDOW
     mtu: int = 0
+    initial_contact: bool = True
+    reveal_keys: bool = False
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)

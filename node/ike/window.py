@@ -87,6 +87,13 @@ class Window:
         """Stop waiting for the response in flight."""
         self.in_flight = None
 
+    def retract(self) -> None:
+        """Take the request in flight back, to send it in another form under the same ID (RFC 7296 2.6)."""
+        if self.in_flight is None:
+            raise LocalMisuse("no request is in flight")
+        self.next_id = self.in_flight.message_id
+        self.in_flight = None
+
     def expects(self, exchange: ExchangeType, message_id: int) -> None:
         """Check that a response answers the request in flight. Raises PeerMisbehaved (STALE_MESSAGE_ID)."""
         current = self.in_flight

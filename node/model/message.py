@@ -85,6 +85,17 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """What a cookie is checked with (RFC 7296 2.6), read before anything else of a cleartext request is.
+
+    `nonce` is empty where there is none, `cookie` where N(COOKIE) is not the first payload.
+    """
+
+    nonce: bytes
+    cookie: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """Stage 2: the payloads as sent.
 

@@ -3,7 +3,7 @@
 import re
 
 from node.errors import DropReason
-from node.ike import echoes, endpoint
+from node.ike import echoes, endpoint, gate
 from node.ike.phases import TRANSITIONS, Phase
 from node.ike.settings import Limits
 from node.model.events import EventName
@@ -56,7 +56,13 @@ def test_the_bounds_are_those_of_the_code() -> None:
             limits.MAX_ELEMENTS,
             limits.MAX_DEPTH,
         ],
-        "half-open IKE SAs": [flood.half_open, flood.half_open_per_source, int(flood.half_open_lifetime)],
+        "half-open IKE SAs": [
+            flood.half_open,
+            flood.half_open_per_source,
+            int(flood.half_open_lifetime),
+            flood.cookie_threshold,
+        ],
+        "a request without a cookie while one is wanted": [int(gate.COOKIES_PER_SECOND)],
         "IKE SAs in all": [flood.ike_sas],
         "unprotected refusals that we send": [int(endpoint.REFUSALS_PER_SECOND), endpoint.REFUSAL_BURST],
         "stored answers of closed SAs": [echoes.CAPACITY, int(echoes.LIFETIME)],

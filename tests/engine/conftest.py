@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.engine.harness import CODECS, Pair
+from tests.engine.harness import CODECS, RESPONDER, Pair, variant
+from tests.engine.strangers import limits
 
 
 @pytest.fixture(params=sorted(CODECS))
@@ -15,3 +16,9 @@ def codec(request: pytest.FixtureRequest) -> str:
 def pair(codec: str) -> Pair:
     """An initiator and a responder that have not met."""
     return Pair(codec)
+
+
+@pytest.fixture
+def wary(codec: str) -> Pair:
+    """As `pair`; the responder wants a cookie from everybody."""
+    return Pair(codec, responder=variant(RESPONDER, **limits(cookie_threshold=0)))

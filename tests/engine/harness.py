@@ -110,6 +110,11 @@ class NodeOptions:
     change: Callable[[Settings], Settings] = field(default=lambda settings: settings)
 
 
+def shared(settings: Settings) -> Settings:
+    """Several nodes of the test have this identity: none of them may say that it is the only one."""
+    return replace(settings, initial_contact=False)
+
+
 INITIATOR = NodeOptions("initiator", "fqdn:responder", "192.0.2.1", "10.1.0.0/24", "10.2.0.0/24")
 RESPONDER = NodeOptions("responder", "fqdn:initiator", "192.0.2.2", "10.2.0.0/24", "10.1.0.0/24")
 
@@ -319,4 +324,4 @@ def variant(options: NodeOptions, **changes: object) -> NodeOptions:
     return replace(options, **changes)  # type: ignore[arg-type]
 
 
-__all__ = ["INITIATOR", "RESPONDER", "Pair", "SaDown", "SaUp", "credentials", "variant"]
+__all__ = ["INITIATOR", "RESPONDER", "Pair", "SaDown", "SaUp", "credentials", "shared", "variant"]

@@ -10,7 +10,7 @@ import pytest
 from node.ike.outputs import InstallInbound, InstallOutbound, SaUp, Transmit
 from node.model.events import EventName as E
 from node.model.registry import ExchangeType
-from tests.engine.harness import INITIATOR, RESPONDER, Pair, variant
+from tests.engine.harness import INITIATOR, RESPONDER, Pair, shared, variant
 
 INITIATOR_FLOW = [
     E.DH_KEY_PAIR_GENERATED,
@@ -70,8 +70,9 @@ def test_payloads_are_those_of_the_profile(pair: Pair) -> None:
     auth = pair.initiator.event(E.IKE_AUTH_SENT).fields
     answer = pair.responder.event(E.IKE_AUTH_SENT).fields
     assert init["payloads"] == ["SA", "KE", "NONCE"]
-    assert auth["payloads"] == ["IDI", "CERT", "AUTH", *fresh, "SA", "TSI", "TSR"]
-    assert answer["payloads"] == ["IDR", "CERT", "AUTH", *fresh, "SA", "TSI", "TSR"]
+    first = ["CERT", "N(INITIAL_CONTACT)", "AUTH"]
+    assert auth["payloads"] == ["IDI", *first, *fresh, "SA", "TSI", "TSR"]
+    assert answer["payloads"] == ["IDR", *first, *fresh, "SA", "TSI", "TSR"]
 
 
 def test_both_ends_hold_the_same_keys_the_other_way_round(pair: Pair) -> None:
@@ -157,7 +158,7 @@ def test_the_engine_needs_no_world(codec: str, monkeypatch: pytest.MonkeyPatch) 
 def test_one_responder_serves_many(codec: str) -> None:
     pair = Pair(codec, responder=variant(RESPONDER, peer_ts="10.1.0.0/16"))
     others = [
-        pair.add(variant(INITIATOR, address=f"192.0.2.{10 + n}", local_ts=f"10.1.{n}.0/24"))
+        pair.add(variant(INITIATOR, address=f"192.0.2.{10 + n}", local_ts=f"10.1.{n}.0/24", change=shared))
         for n in range(20)
     ]
     for node in others:

@@ -3,7 +3,7 @@
 import gc
 
 from node.ike.timers import Timers
-from tests.engine.harness import INITIATOR, RESPONDER, Node, Pair, variant
+from tests.engine.harness import INITIATOR, RESPONDER, Node, Pair, shared, variant
 
 FAST = {"ike": ("aes256gcm16-prfsha256-x25519",), "esp": ("aes256gcm16",)}
 
@@ -19,6 +19,7 @@ def crowd(codec: str) -> Pair:
 def member(pair: Pair, number: int) -> Node:
     options = variant(
         INITIATOR,
+        change=shared,
         address=f"198.51.{number // 250}.{number % 250}",
         local_ts=f"10.{number // 250}.{number % 250}.0/24",
         **FAST,

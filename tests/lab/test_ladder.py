@@ -78,6 +78,30 @@ def test_a_handshake_is_two_arrows_with_names_and_a_key_note_on_its_side() -> No
     ]
 
 
+def test_a_request_in_another_form_is_a_message_of_its_own() -> None:
+    """With a cookie: the first form was answered and dropped, the second arrives and is sent again."""
+    second = {**message("request", octets=431), "payloads": ["N(COOKIE)", "SA", "KE", "NONCE"]}
+    cookie = {**message("response", octets=63), "payloads": ["N(COOKIE)"]}
+    told = [
+        initiator(0, "ike_sa_init_sent", **REQUEST),
+        tell(1, "responder", "datagram_dropped", reason="cookie_required", peer=LEFT),
+        initiator(2, "ike_sa_init_received", **cookie),
+        initiator(3, "ike_sa_init_sent", **second),
+        initiator(503, "retransmitted", message_id=0, exchange="IKE_SA_INIT", n=1),
+        responder(504, "ike_sa_init_received", **second),
+        responder(505, "ike_sa_init_sent", **RESPONSE),
+        initiator(506, "ike_sa_init_received", **RESPONSE),
+    ]
+    found = [(m.contents, m.octets, m.again, m.fate) for m in messages(ladder.build(told))]
+    assert found == [
+        ("SA KE Ni", 392, 0, Fate.DROPPED),
+        ("N(COOKIE)", 63, 0, Fate.FOREIGN),
+        ("N(COOKIE) SA KE Ni", 431, 0, Fate.LOST),
+        ("N(COOKIE) SA KE Ni", 431, 1, Fate.ARRIVED),
+        ("SA KE Nr", 400, 0, Fate.ARRIVED),
+    ]
+
+
 def test_protected_payloads_stand_in_sk_with_the_names_of_the_rfc() -> None:
     made = ladder.build([*HANDSHAKE, initiator(10, "ike_auth_sent", **message("request", 1))])
     assert messages(made)[-1].contents == "SK{IDi AUTH TSi TSr}"

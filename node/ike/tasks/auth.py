@@ -4,7 +4,8 @@
     SK { IDi, CERT, AUTH, SA, TSi, TSr }   -->
                                            <--    SK { IDr, CERT, AUTH, SA, TSi, TSr }
 
-with a fresh authentication nonce of each party where the configuration asks for it. The order of checks is
+with a fresh authentication nonce of each party where the configuration asks for it, and N(INITIAL_CONTACT) of
+a party that has no other IKE SA with the other one (2.4). The order of checks is
 the same on both sides: authentication nonce, certificate chain, identity, signature. Only then anything else
 is looked at.
 """
@@ -23,10 +24,10 @@ from node.ike.tasks.reply import Reply
 from node.ike.transcript import Transcript
 from node.model.events import EventName
 from node.model.message import Message
-from node.model.payloads import Authentication, AuthNonce, Certificate, Identification, Payload
+from node.model.payloads import Authentication, AuthNonce, Certificate, Identification, Notify, Payload
 from node.model.proof import AuthVerified
 from node.model.proposal import Suite
-from node.model.registry import CertEncoding, ExchangeType, HashId, PayloadType, PrfId
+from node.model.registry import CertEncoding, ExchangeType, HashId, NotifyType, PayloadType, PrfId
 from node.pki.identity import describe
 
 #: Octets of an authentication nonce.
@@ -58,7 +59,7 @@ def initiate(sa: IkeSa, now: float) -> None:
     if not isinstance(data, AuthSent):
         raise LocalMisuse(f"IKE_AUTH in phase {sa.phase}")
     shake = Handshake(data.suite, data.transcript, data.protection)
-    ours = _identify(sa, shake, data.auth_nonce, data.auth_nonce)
+    ours = _identify(sa, shake, data.auth_nonce, data.auth_nonce, _contact(sa))
     sa.send_request(ExchangeType.IKE_AUTH, (*ours, *child.request(sa, data.child_spi)), now)
 
 
@@ -70,8 +71,9 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     shake = Handshake(data.suite, data.transcript, data.protection)
     peer_nonce = _peer_nonce(sa, message, data.transcript, b"")
     proof = _authenticate(sa, shake, message, peer_nonce)
+    _take_contact(sa, message, proof, now)
     nonce = sa.context.entropy(AUTH_NONCE_SIZE) if sa.context.settings.authentication_nonce else b""
-    ours = _identify(sa, shake, nonce, peer_nonce + nonce)
+    ours = _identify(sa, shake, nonce, peer_nonce + nonce, _contact(sa, proof.peer.identity))
     sa.establish(Established(data.suite, data.protection, proof, now))
     payloads, after = _answer_child(sa, shake, message, proof)
     return Reply((*ours, *payloads), after)
@@ -92,6 +94,7 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
     peer_nonce = _peer_nonce(sa, message, data.transcript, data.auth_nonce)
     proof = _authenticate(sa, shake, message, data.auth_nonce + peer_nonce)
     agreed = None if refusal is not None else child.confirm(sa, message)
+    _take_contact(sa, message, proof, now)
     sa.establish(Established(data.suite, data.protection, proof, now))
     if agreed is None:
         sa.event(EventName.CHILD_SA_FAILED, reason=str(refusal.notify_type) if refusal else "")
@@ -114,7 +117,23 @@ def _answer_child(
     return child.response(agreed, spi), after
 
 
-def _identify(sa: IkeSa, shake: Handshake, nonce: bytes, auth_nonces: bytes) -> tuple[Payload, ...]:
+def _contact(sa: IkeSa, peer: Identification | None = None) -> tuple[Payload, ...]:
+    """N(INITIAL_CONTACT) where this is our only IKE SA with `peer`, whom only a responder knows by now."""
+    context = sa.context
+    sole = context.settings.initial_contact and context.contacts.sole(sa.local_spi, peer)
+    return (Notify(NotifyType.INITIAL_CONTACT),) if sole else ()
+
+
+def _take_contact(sa: IkeSa, message: Message, proof: AuthVerified, now: float) -> None:
+    """Close what the authenticated peer says it has no more: there is nobody to tell."""
+    if any(n.notify_type == NotifyType.INITIAL_CONTACT for n in exchanges.every(message, Notify)):
+        for spi in sa.context.contacts.before(sa.begun, proof.peer.identity):
+            sa.context.close(spi, "INITIAL_CONTACT: the peer began anew", now)
+
+
+def _identify(
+    sa: IkeSa, shake: Handshake, nonce: bytes, auth_nonces: bytes, contact: tuple[Payload, ...]
+) -> tuple[Payload, ...]:
     """ID, CERT, AUTH and our authentication nonce; `auth_nonces` are those that enter the signed octets."""
     context = sa.context
     keys, captured = shake.protection.keys, shake.transcript
@@ -127,7 +146,7 @@ def _identify(sa: IkeSa, shake: Handshake, nonce: bytes, auth_nonces: bytes) -> 
     method, data = context.signer.sign(signed, DEFAULT_HASHES)
     certificates = [Certificate(CertEncoding.X509_SIGNATURE, c) for c in context.certificates]
     fresh = (AuthNonce(nonce),) if nonce else ()
-    return (identity, *certificates, Authentication(method, data), *fresh)
+    return (identity, *certificates, *contact, Authentication(method, data), *fresh)
 
 
 def _authenticate(sa: IkeSa, shake: Handshake, message: Message, auth_nonces: bytes) -> AuthVerified:

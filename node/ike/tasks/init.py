@@ -1,8 +1,11 @@
 """IKE_SA_INIT: algorithms, key exchange, nonces (RFC 7296 1.2).
 
      initiator                          responder
-    SA, KE, Ni            -->
-                          <--          SA, KE, Nr
+    [N(COOKIE),] SA, KE, Ni   -->
+                              <--      SA, KE, Nr
+
+The responder may ask for a cookie, or for a key share of another group (2.6, 2.6.1): the initiator then sends
+the same request with that change, a few times at most.
 
 Nothing here is authenticated yet: whatever is wrong with a response is dropped and the request stays in
 flight. The responder keeps its key pair until the first protected message arrives and derives the keys then,
@@ -15,6 +18,8 @@ from node.crypto import aead, kex
 from node.crypto.keymat import IkeKeys, derive_ike_keys
 from node.errors import DropReason, IkeError, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
 from node.ike import exchanges
+from node.ike.cookies import MAX_COOKIE, MIN_COOKIE
+from node.ike.outputs import KeysDerived
 from node.ike.phases import AuthSent, InitReplied, InitSent, Protection
 from node.ike.sa import IkeSa
 from node.ike.settings import Settings
@@ -23,15 +28,22 @@ from node.ike.transcript import Transcript
 from node.model.child import DirectionKeys
 from node.model.events import EventName
 from node.model.message import NO_SPI, Envelope, Message
-from node.model.payloads import KeyExchange, Nonce, Payload, SecurityAssociation
+from node.model.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
 from node.model.proposal import Choice, Suite, accept, offer, select
-from node.model.registry import ExchangeType, KeId
+from node.model.registry import ExchangeType, KeId, NotifyType
 from node.model.secret import Secret
 from node.ports import Entropy
 
 #: Octets of our nonces: at least half the key size of every PRF we offer (RFC 7296 2.10).
 NONCE_SIZE = 32
 NONCE_MIN, NONCE_MAX = 16, 256
+
+#: How often a request is sent in another form: cookie and group in both orders need three, and each forged
+#: answer costs one.
+MAX_RETRIES = 5
+
+#: Octets of the group in INVALID_KE_PAYLOAD (RFC 7296 1.3, 3.4).
+GROUP_SIZE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +64,20 @@ class Offer:
 def initiate(sa: IkeSa, now: float) -> None:
     """Send IKE_SA_INIT, with a key share for the suite we like best."""
     context = sa.context
-    suites = context.settings.ike_suites
-    pair = context.key_pairs.take(group_of(suites[0]))
-    nonce = context.entropy(NONCE_SIZE)
-    payloads = (SecurityAssociation(offer(suites)), KeyExchange(pair.group, pair.public), Nonce(nonce))
+    pair = context.key_pairs.take(group_of(context.settings.ike_suites[0]))
+    _send(sa, InitSent(pair, context.entropy(NONCE_SIZE)), now)
+
+
+def _send(sa: IkeSa, attempt: InitSent, now: float) -> None:
+    cookie = (Notify(NotifyType.COOKIE, attempt.cookie),) if attempt.cookie else ()
+    payloads = (
+        *cookie,
+        SecurityAssociation(offer(sa.context.settings.ike_suites)),
+        KeyExchange(attempt.key_pair.group, attempt.key_pair.public),
+        Nonce(attempt.nonce_i),
+    )
     request = sa.send_request(ExchangeType.IKE_SA_INIT, payloads, now)
-    sa.enter(InitSent(pair, nonce, request))
+    sa.enter(replace(attempt, request=request))
 
 
 def judge_request(message: Message, settings: Settings) -> Offer:
@@ -103,12 +123,12 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
     """
     message = sa.context.codec.read(envelope)
     exchanges.check(message)
+    if cookies := exchanges.cookies(message):
+        _show_cookie(sa, sent, message, cookies, now)
+        return
     refusal = exchanges.error_notify(message)
     if refusal is not None:
-        sa.received(message)
-        fields = {"notify": str(refusal.notify_type), "protected": False}
-        sa.event(EventName.NOTIFY_RECEIVED, **fields)
-        sa.refuse_later(f"refused with {refusal.notify_type}", now)
+        _take_refusal(sa, sent, message, refusal, now)
         return
     suite, share = _judge_response(message, sent, sa.context.settings)
     nonce_r = nonce_of(message)
@@ -126,6 +146,53 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
     auth.initiate(sa, now)
 
 
+def _show_cookie(sa: IkeSa, sent: InitSent, message: Message, cookies: tuple[bytes, ...], now: float) -> None:
+    """Send the request once more, the cookie first. Raises PeerMisbehaved where that makes no sense."""
+    cookie = cookies[0]
+    if len(cookies) > 1 or not MIN_COOKIE <= len(cookie) <= MAX_COOKIE:
+        sizes = ", ".join(str(len(c)) for c in cookies)
+        raise PeerMisbehaved(DropReason.BAD_COOKIE, f"not one cookie of 1 to 64 octets, but of {sizes}")
+    if cookie == sent.cookie:
+        raise PeerMisbehaved(DropReason.STALE_MESSAGE_ID, "asks for the cookie that the request shows")
+    if sent.retries >= MAX_RETRIES:
+        raise PeerMisbehaved(DropReason.RATE_LIMITED, f"one more cookie after {sent.retries} retries")
+    sa.received(message)
+    _retry(sa, replace(sent, cookie=cookie), NotifyType.COOKIE, now)
+
+
+def _take_refusal(sa: IkeSa, sent: InitSent, message: Message, refusal: Notify, now: float) -> None:
+    """Try another group of ours where the responder wants it; else give up soon (it may be forged).
+
+    Raises PeerMisbehaved where it is about a request that we have replaced.
+    """
+    wanted = _wanted_group(sa, sent, refusal)
+    if wanted == sent.key_pair.group and sent.retries:
+        raise PeerMisbehaved(DropReason.STALE_MESSAGE_ID, f"asks for {wanted}, which the request has")
+    sa.received(message)
+    fields = {"notify": str(refusal.notify_type), "protected": False}
+    sa.event(EventName.NOTIFY_RECEIVED, **fields)
+    if wanted in (None, sent.key_pair.group) or sent.retries >= MAX_RETRIES:
+        sa.refuse_later(f"refused with {refusal.notify_type}", now)
+        return
+    _retry(sa, replace(sent, key_pair=sa.context.key_pairs.take(wanted)), refusal.notify_type, now)
+
+
+def _wanted_group(sa: IkeSa, sent: InitSent, refusal: Notify) -> KeId | None:
+    """The group that INVALID_KE_PAYLOAD names (RFC 7296 1.2), if it is one that we proposed."""
+    if refusal.notify_type != NotifyType.INVALID_KE_PAYLOAD or len(refusal.data) != GROUP_SIZE:
+        return None
+    wanted = KeId.of(int.from_bytes(refusal.data))
+    return wanted if wanted in map(group_of, sa.context.settings.ike_suites) else None
+
+
+def _retry(sa: IkeSa, attempt: InitSent, notify: NotifyType, now: float) -> None:
+    """Send the request in another form: same SPI, nonce, proposals and message ID (RFC 7296 2.6.1)."""
+    sa.retract_request()
+    group, n = str(attempt.key_pair.group), attempt.retries + 1
+    sa.event(EventName.IKE_SA_INIT_RETRIED, notify=str(notify), group=group, n=n)
+    _send(sa, replace(attempt, retries=n), now)
+
+
 def derive_for_responder(sa: IkeSa, data: InitReplied) -> None:
     """Derive the keys of a half-open SA, whose SA closes where the key share turns out to be bad."""
     try:
@@ -140,6 +207,8 @@ def protect(sa: IkeSa, suite: Suite, shared: Secret, transcript: Transcript) -> 
     """The keys of the IKE SA (RFC 7296 2.14) and the sealers of both directions."""
     keys = derive_ike_keys(suite, shared, transcript.nonce_i, transcript.nonce_r, sa.spi_i, sa.spi_r)
     sa.event(EventName.SHARED_SECRET_DERIVED, group=str(suite.ke), octets=len(shared))
+    if sa.context.settings.reveal_keys:
+        sa.context.emit(KeysDerived(sa.spi_i, sa.spi_r, suite, keys))
     return _sealers(suite, keys, sa.is_initiator, sa.context.entropy)
 
 

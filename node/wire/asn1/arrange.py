@@ -15,18 +15,28 @@ from functools import lru_cache
 from typing import cast
 
 from node.errors import DecodeError, DropReason
+from node.model.message import Glance
 from node.model.payloads import Payload
-from node.model.registry import PayloadType
+from node.model.registry import NotifyType, PayloadType
 from node.wire.asn1 import der, payloads, schema
 from node.wire.asn1.limits import MAX_DATAGRAM, MAX_PAYLOADS, NO_FRAGMENTS
 from node.wire.asn1.misfit import Misfit, not_canonical
 
 FOUNDING = (PayloadType.SA, PayloadType.KE, PayloadType.NONCE, PayloadType.CERT)
 
-#: Identifier octets of the founding fields and of the list.
+#: Identifier octets of the founding fields, of the list and of the order; of a Notify payload in the list.
 _FOUNDING_FIELDS = frozenset({0xA1, 0xA2, 0xA3, 0xA4})
-_LIST_FIELD = 0xA6
+_NONCE_FIELD, _LIST_FIELD, _ORDER_FIELD = 0xA3, 0xA6, 0xA7
+_NOTIFY = 0xBF29
+#: Fields of a cleartext message behind its header.
+MAX_FIELDS = 6
 
+#: Octets of an order: four INTEGERs of at most two octets.
+_LONGEST_ORDER = 4 * 4
+
+#: How an INTEGER says COOKIE; how one says that a founding field is the first payload.
+_COOKIE = NotifyType.COOKIE.to_bytes(2)
+_FIRST = b"\0"
 
 #: Bodies that are remembered: we ask for those of our own IDi and IDr alone.
 MAX_REMEMBERED = 8
@@ -60,6 +70,37 @@ def read(contents: bytes) -> tuple[tuple[Payload, ...], tuple[bytes, ...]]:
     except ValueError as error:
         raise DecodeError(DropReason.MALFORMED, "message", str(error)) from error
     return tuple([payload for payload, _ in pairs]), tuple([octets for _, octets in pairs])
+
+
+def glance(octets: bytes, at: int) -> Glance:
+    """Nonce and cookie in the fields from `at` on, whatever the others hold. Raises DecodeError."""
+    fields: dict[int, tuple[int, int]] = {}
+    while at < len(octets) and len(fields) < MAX_FIELDS:
+        identifier, start, at = der.element(octets, at, len(octets))
+        fields[identifier] = start, at
+    return Glance(_octet_string(octets, fields.get(_NONCE_FIELD)), _cookie(octets, fields))
+
+
+def _octet_string(octets: bytes, place: tuple[int, int] | None) -> bytes:
+    """The contents of the OCTET STRING that stands at `place`, or nothing."""
+    if place is None or place[0] == place[1]:
+        return b""
+    identifier, start, stop = der.element(octets, *place)
+    return octets[start:stop] if identifier == der.OCTET_STRING else b""
+
+
+def _cookie(octets: bytes, fields: dict[int, tuple[int, int]]) -> bytes:
+    """The cookie, where N(COOKIE) heads the list and no founding field stands before the list."""
+    if _LIST_FIELD not in fields or _ORDER_FIELD not in fields:
+        return b""
+    start, stop = fields[_ORDER_FIELD]
+    if stop - start > _LONGEST_ORDER or _FIRST in [place for _, place in der.children(octets, start, stop)]:
+        return b""
+    identifier, start, stop = der.element(octets, *fields[_LIST_FIELD])
+    if identifier != _NOTIFY:
+        return b""
+    _, inside, end = der.element(octets, start, stop)
+    return _octet_string(octets, (end, stop)) if octets[inside:end] == _COOKIE else b""
 
 
 def _fields(items: Sequence[Payload]) -> schema.InnerPayloads:

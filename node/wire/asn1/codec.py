@@ -15,7 +15,7 @@ Rules:
 from collections.abc import Sequence
 
 from node.errors import DecodeError, DropReason, IntegrityError, LocalMisuse
-from node.model.message import SPI_SIZE, Envelope, Fragment, Header, Message, Sealed
+from node.model.message import SPI_SIZE, Envelope, Fragment, Glance, Header, Message, Sealed
 from node.model.payloads import Payload
 from node.model.registry import ExchangeType, PayloadType
 from node.ports import Sealer
@@ -56,6 +56,13 @@ class Asn1Codec:
         if protected != (next_payload == PayloadType.SK):
             raise DecodeError(DropReason.MALFORMED, "header/nextPayload", "does not match what follows")
         return Envelope(header, datagram, protected)
+
+    def glance(self, envelope: Envelope, /) -> Glance:
+        """Read nonce and cookie of a cleartext message, nothing else. Raises DecodeError."""
+        if envelope.protected:
+            raise DecodeError(DropReason.UNEXPECTED_MESSAGE, "message", "protected, where cleartext is due")
+        _, end = _frame(envelope.octets)
+        return arrange.glance(envelope.octets, end)
 
     def read(self, envelope: Envelope, /) -> Message:
         """Read a cleartext message: everything must be as we would write it. Raises DecodeError."""
