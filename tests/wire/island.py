@@ -123,11 +123,23 @@ def _dropper(keep: set[int]) -> Callable[[], None]:
 
 
 def _add_ipv6(*addresses: str) -> None:
-    """Give the loopback of this namespace addresses (struct in6_ifreq)."""
+    """Give the loopback of this namespace addresses (struct in6_ifreq), and wait until they can be used."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as ask:
         for address in addresses:
             packed = ip_address(address).packed
             fcntl.ioctl(ask, _SIOCSIFADDR, struct.pack("16sIi", packed, 128, socket.if_nametoindex("lo")))
+    deadline = time.monotonic() + PATIENCE
+    while not all(map(_usable, addresses)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _usable(address: str) -> bool:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _down(interface: str) -> None:
