@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, completion, doctor, judge, ladder, show, up
+from lab.commands import about, completion, decode, doctor, judge, ladder, show, up
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -28,6 +28,7 @@ VERBS: dict[str, Verb] = {
     "logs": show.logs,
     "events": show.logs,
     "ladder": ladder.ladder,
+    "decode": decode.decode,
     "exec": show.execute,
     "shell": show.shell,
     "run": judge.run,
@@ -64,6 +65,7 @@ verbs:
   logs [NODE ...]      the nodes' events, interleaved by time; -f follows
   events [NODE ...]    the same as JSON, one object a line
   ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
+  decode [RUN|FILE]    every message on the wire as a tree, opened with the run's keys
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
   run SCENARIO|all     up, judge, keep the evidence, down (test)
@@ -144,9 +146,21 @@ def _parser() -> _Parser:
     made["ladder"].add_argument("nodes", nargs="*", metavar="NODE", help="only these, from left to right")
     made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
     made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
+    _decode_options(made["decode"])
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE")
     return parser
+
+
+def _decode_options(decoding: _Parser) -> None:
+    add = decoding.add_argument
+    add("target", nargs="?", metavar="RUN|LAB|FILE", help="a run's directory, a lab, or a pcapng file")
+    add("numbers", nargs="*", metavar="NUMBER", help="only these packets: 3, or 3-7")
+    add("--keys", type=Path, action="append", default=[], metavar="FILE", help="a key log, may be repeated")
+    add("--only", choices=decode.KINDS, help="only messages of this kind")
+    add("--brief", action="store_true", help="one line each")
+    add("--hex", action="store_true", help="with the octets")
+    add("--port", type=_port, action="append", default=[], metavar="PORT", help="UDP port of the lab (8000)")
 
 
 def _making_options(made: dict[str, _Parser]) -> None:
@@ -182,6 +196,12 @@ def _making_options(made: dict[str, _Parser]) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UDP port")
     return int(text)
 
 
