@@ -1,4 +1,4 @@
-"""From where floods may come. What arrives is tested in test_sniff (namespaces) and test_attacks (loopback)."""
+"""From where floods may come. What arrives is tested in test_sniff and test_attacks."""
 
 from collections import Counter
 from ipaddress import ip_address, ip_network
