@@ -11,7 +11,20 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, check, completion, doctor, fault, judge, ladder, lint, show, up
+from lab.commands import (
+    about,
+    check,
+    completion,
+    decode,
+    doctor,
+    fault,
+    judge,
+    ladder,
+    lint,
+    report,
+    show,
+    up,
+)
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -28,6 +41,8 @@ VERBS: dict[str, Verb] = {
     "logs": show.logs,
     "events": show.logs,
     "ladder": ladder.ladder,
+    "decode": decode.decode,
+    "report": report.report,
     "fault": fault.fault,
     "exec": show.execute,
     "shell": show.shell,
@@ -70,6 +85,8 @@ verbs:
   logs [NODE ...]      the nodes' events, interleaved by time; -f follows
   events [NODE ...]    the same as JSON, one object a line
   ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
+  decode [RUN|FILE]    every packet of a capture as a tree, opened with the key log
+  report [RUN|LAB]     a run as one HTML page
   fault show|set|reset what the wire node does to datagrams; `fault --help` (netem, tc)
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
@@ -152,6 +169,8 @@ def _parser() -> _Parser:
     made["ladder"].add_argument("nodes", nargs="*", metavar="NODE", help="only these, from left to right")
     made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
     made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
+    decode.options(made["decode"])
+    report.options(made["report"])
     fault.options(made["fault"])
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE", help="or directories")
