@@ -92,6 +92,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "demo_failed": Phrase("the demo FAILED", ("reason",), _T),
     "packet_dropped": Phrase("inner packet dropped", ("reason", "detail"), _T),
     "wire_ready": Phrase("the wire is ready", ("address", "target", "seed", "faults")),
+    "wire_target_missing": Phrase("the wire waits for its target", ("target", "detail")),
+    "wire_target_found": Phrase("the wire found its target", ("target", "address"), _D),
     "wire_fault": Phrase("fault", ("act", "datagram", "source", "target", "detail"), _T),
     "wire_faults_changed": Phrase("faults changed", ("reason", "faults"), _M),
     "wire_rebound": Phrase("NAT mapping changed", ("source", "old", "new"), _T),

@@ -15,7 +15,7 @@ from pathlib import Path
 from lab import evidence, home
 from lab.backends.netns import NetnsBackend
 from lab.backends.netns_supervisor import PROBE
-from lab.backends.process import clean_environment
+from lab.backends.orders import clean_environment
 from lab.doctor import inside, kernel
 from lab.doctor.findings import Finding, fail, ok, warn
 

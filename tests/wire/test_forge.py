@@ -63,7 +63,12 @@ def test_a_downgraded_offer_is_the_founding_suite_and_all_else_is_as_it_was(offe
     assert forged is not None
     before, after = _read(offer_), _read(forged)
     assert after.header == before.header
-    assert [p for p in after.payloads if isinstance(p, SecurityAssociation)] == [FOUNDING_SA]
+    (offered,) = (p for p in before.payloads if isinstance(p, SecurityAssociation))
+    # under the number of what it was, so that the answer to it is taken for one's own
+    founding = replace(FOUNDING_SA.proposals[0], number=offered.proposals[-1].number)
+    assert [p for p in after.payloads if isinstance(p, SecurityAssociation)] == [
+        SecurityAssociation((founding,))
+    ]
     assert [p for p in after.payloads if not isinstance(p, SecurityAssociation)] == [
         p for p in before.payloads if not isinstance(p, SecurityAssociation)
     ]
@@ -162,8 +167,12 @@ TWO = _init(_proposal(1, last=False), _proposal(2, last=True, encr=WEAK))
 
 
 @pytest.mark.parametrize("marker", [b"", MARKER])
-def test_a_binary_offer_keeps_its_last_proposal_as_number_one(marker: bytes) -> None:
-    assert forge_rfc7296.downgrade(marker + TWO) == marker + _init(_proposal(1, last=True, encr=WEAK))
+def test_a_binary_offer_keeps_its_last_proposal_under_its_number(marker: bytes) -> None:
+    weak = _proposal(2, last=True, encr=WEAK)
+    assert forge_rfc7296.downgrade(marker + TWO) == marker + _init(weak)
+    # whatever says that more would follow
+    wrong = _init(_proposal(1, last=False), _proposal(2, last=False, encr=WEAK))
+    assert forge_rfc7296.downgrade(marker + wrong) == marker + _init(weak)
 
 
 BROKEN = [

@@ -18,6 +18,7 @@ from tests.wire.conftest import PORT, Peer, Rig
 from tests.wire.support import (
     AUTH_REQUEST,
     AUTH_RESPONSE,
+    GCM_OFFER,
     INIT_REQUEST,
     INIT_RESPONSE,
     KEEPALIVE,
@@ -173,10 +174,8 @@ def test_truncated_and_corrupted_ones_arrive_as_such(rig: Rig) -> None:
 
 
 def test_a_downgraded_offer_arrives(rig: Rig) -> None:
-    from tests.wire.test_forge import OFFERS
-
     rig.start({"act": "downgrade"})
-    rig.alice.send(OFFERS["two proposals"], rig.wire)
+    rig.alice.send(GCM_OFFER, rig.wire)
     assert rig.target.receive()[0] == INIT_REQUEST
 
 
