@@ -143,7 +143,11 @@ def strongswan(plan: NodePlan, marks: Marks) -> Container:
         role=plan.role,
         command=(),
         environment={"INNER_ADDRESSES": " ".join(inner)},
-        mounts=(Mount(swanctl_volume(plan.name), DIRECTORY, False),),
+        # The key's volume is not read here, but gets its owner from this image (peers/strongswan/Dockerfile).
+        mounts=(
+            Mount(swanctl_volume(plan.name), DIRECTORY, False),
+            Mount(key_volume(plan.name), "/pki/key", True),
+        ),
         tmpfs={"/run": "mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
         pids=64,
         capabilities=("NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE"),

@@ -8,7 +8,7 @@
    their sniffers, then whoever sends the first packet.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -216,6 +216,12 @@ class DockerLab:
         return parse_control(
             node, command, done.code, done.out.decode("utf-8", "replace"), done.err.decode("utf-8", "replace")
         )
+
+    def put(self, node: str, files: Mapping[str, bytes]) -> None:
+        """Write files into what a strongSwan reads, by their paths under /etc/swanctl."""
+        container = self.container(node)
+        with engine_errors(f"cannot write the configuration of {node}"):
+            strongswan.put(self._engine.api, container, files)
 
     def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
         """Run a command in the container; its exit code, or 125 to 127 as docker."""
@@ -461,11 +467,13 @@ class DockerBackend:
         return str(made["Id"])
 
     def start(self, name: str) -> None:
-        """Start every node: all at once, or one after the other where somebody watches or relays."""
+        """Start every node: all at once, or one after the other where somebody watches or relays, or where a
+        responder refuses who comes before it has read its configuration, as strongSwan does.
+        """
         api = self._engine.api
         with engine_errors(f"cannot start lab {name!r}"):
             every = self._engine.containers(name)
-            if not any(_role_of(summary) in _WATCHERS for summary in every):
+            if not any(_role_of(s) in _WATCHERS or _kind_of(s) is not Kind.NODE for s in every):
                 nodes = [summary for summary in every if _role_of(summary) not in _HELPERS]
                 at_once(lambda summary: api.start(summary["Id"]), nodes)
                 return

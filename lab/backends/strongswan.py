@@ -2,7 +2,7 @@
 
 1. The volume holds everything under /etc/swanctl; nobody else mounts it. It is filled before the first start.
 2. Certificate and key come out of the CA's volumes by way of the engine: charon is root without the right to
-   read other users' files, and the container mounts none of the CA's volumes.
+   read other users' files, such as the CA's.
 3. charon is asked by swanctl, and tells by its log on stderr.
 """
 

@@ -88,8 +88,10 @@ class Reader:
             return told
         if line.sa is None:
             return self._shown(line, charon_rules.alone(line, self._role))
-        sa = self._sa(line)
+        sa = self._sa(line.sa, line.thread)
         sa.pending += self._shown(line, sa.read(line))
+        if sa.heir:
+            self._sa(sa.heir, line.thread).inherit(sa)
         return []
 
     def rest(self) -> list[Told]:
@@ -102,13 +104,12 @@ class Reader:
         shown = line.level <= PROSE_LEVEL
         return [NodeProse(self._node, f"[{line.group}] {line.text}")] if shown else []
 
-    def _sa(self, line: Line) -> Sa:
-        number = line.sa or 0
+    def _sa(self, number: int, thread: int) -> Sa:
         if number not in self._sas:
             if len(self._sas) >= MAX_SAS:
                 del self._sas[next(iter(self._sas))]
             self._sas[number] = sa = Sa(number)
-            if spis := self._spis.get(line.thread):
+            if spis := self._spis.get(thread):
                 sa.spi_i, sa.spi_r = spis.initiator, spis.responder
         return self._sas[number]
 

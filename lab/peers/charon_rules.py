@@ -83,6 +83,10 @@ class Sa:
     cause: tuple[str, str] = ("", "")
     retries: int = 0
     up: bool = False
+    #: A responder that wants another group keeps no state (RFC 7296 1.2), whatever charon calls it.
+    stateless: bool = False
+    #: The IKE SA that takes the place of this one.
+    heir: int = 0
     children: dict[str, _Child] = field(default_factory=dict)
     pending: list[Told] = field(default_factory=list)
 
@@ -99,6 +103,12 @@ class Sa:
         name, fields = event
         leaves = name.endswith("_sent") and "message_id" in fields
         return event if leaves or not self.peer else (name, {"peer": self.peer, **fields})
+
+    def inherit(self, other: "Sa") -> None:
+        """Take over what an SA had whose place this one takes."""
+        self.role, self.peer, self.up = other.role, other.peer, True
+        self.suites = {**other.suites, **self.suites}
+        self.children, other.children = other.children, {}
 
     def completed(self, event: NodeEvent) -> NodeEvent:
         """The event with the fields that every event of an SA has."""
@@ -123,6 +133,7 @@ def _outgoing(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
             reason, detail = sa.cause
             events.append(("authentication_failed", {"reason": reason or "unknown", "detail": detail}))
         events.append(("notify_sent", {"notify": notify, "detail": sa.cause[1]}))
+        sa.stateless = notify == "INVALID_KE_PAYLOAD" and exchange == "IKE_SA_INIT"
     return [*events, _message(exchange, "sent", kind, number, names)]
 
 
@@ -174,14 +185,14 @@ def _measure(sa: Sa, octets: int) -> None:
             return
 
 
-def _split(sa: Sa, found: re.Match[str], line: Line) -> list[Event] | None:
+def _split(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
     _measure(sa, int(found[1]))
-    return None
+    return [("message_fragmented", {"octets": int(found[1]), "fragments": int(found[2])})]
 
 
-def _joined(sa: Sa, found: re.Match[str], line: Line) -> list[Event] | None:
-    sa.octets = int(found[1])
-    return None
+def _joined(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
+    sa.octets = int(found[2])
+    return [("message_reassembled", {"octets": int(found[2]), "fragments": int(found[1])})]
 
 
 def _endpoint(text: str) -> str:
@@ -314,7 +325,8 @@ def _no_key(sa: Sa, found: re.Match[str], line: Line) -> None:
 
 
 def _deleting(sa: Sa, found: re.Match[str], line: Line) -> None:
-    sa.cause = ("deleted", line.text)
+    if not sa.heir:
+        sa.cause = ("deleted", line.text)
 
 
 def _gone(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
@@ -323,8 +335,19 @@ def _gone(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
         for child in sa.children.values()
     ]
     sa.children.clear()
+    if sa.stateless and not sa.up:
+        return events
     name = "ike_sa_deleted" if sa.up else "ike_sa_failed"
     return [*events, (name, {"reason": sa.cause[1] or found[1]})]
+
+
+def _rekeyed(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
+    sa.heir, sa.cause = int(found[1]), ("rekeyed", "rekeyed")
+    return [("ike_sa_rekeyed", {})]
+
+
+def _child_rekeyed(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
+    return [("child_sa_rekeyed", {"inbound_spi": found[1], "outbound_spi": found[2]})]
 
 
 Rule = Callable[[Sa, re.Match[str], Line], list[Event] | None]
@@ -342,8 +365,8 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (rf"parsed {_MESSAGE}", _incoming),
         (r"received packet: from (\S+) to \S+ \((\d+) bytes\)", _arrived),
         (r"sending packet: from \S+ to (\S+) \((\d+) bytes\)", _left),
-        (r"splitting IKE message \((\d+) bytes\) into \d+ fragments", _split),
-        (r"received fragment .* reassembled fragmented IKE message \((\d+) bytes\)", _joined),
+        (r"splitting IKE message \((\d+) bytes\) into (\d+) fragments", _split),
+        (r"received fragment #\d+ of (\d+), reassembled fragmented IKE message \((\d+) bytes\)", _joined),
         (r"retransmit (\d+) of request with message ID (\d+)", _again),
         (r"received retransmit of request with ID (\d+), retransmitting response", _answered_again),
         (r"giving up after \d+ retransmits", _gave_up),
@@ -359,9 +382,12 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"IKE_SA .*\[\d+\] established between \S+\[.*\]\.\.\.[0-9a-f.:]+\[(.*)\]", _established),
         (rf"(?:outbound )?CHILD_SA .*\{{(\d+)\}} established with {_SPIS} and TS (.*) === (.*)", _child),
         (rf"closing (?:expired )?CHILD_SA .*\{{(\d+)\}} with {_SPIS}.*", _child_closed),
+        (rf"rekeyed CHILD_SA .* with {_SPIS} with .*", _child_rekeyed),
+        (r"IKE_SA .*\[(\d+)\] rekeyed between .*", _rekeyed),
         (r"failed to establish CHILD_SA, keeping IKE_SA", _no_child),
         (r"IKE_SA .*\[\d+\] state change: \w+ => (DESTROYING)", _gone),
         (r"(?:sending|received) DELETE for IKE_SA .*", _deleting),
+        (r"no IKE config found for .*", _because("proposal")),
         (r"received proposals unacceptable|no acceptable proposal found", _because("proposal")),
         (r"traffic selectors .* unacceptable|no acceptable traffic selectors found", _because("selectors")),
         (r"tried \d+ shared keys? for .*, but MAC mismatched", _because("bad_signature")),

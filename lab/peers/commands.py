@@ -12,8 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from random import Random
 
 from lab.peers.strongswan import CHILD
+from lab.wire import forge_rfc7296
 
 #: Seconds that swanctl waits for what it asked for.
 TIMEOUT = 15
@@ -22,6 +24,7 @@ _WAIT = ("--timeout", str(TIMEOUT))
 RELOAD = ("swanctl", "--load-all", "--noprompt", "--clear")
 PINGS = 3
 _MAX_PINGS = 100
+_MAX_STRAYS = 20
 _PEER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 _LIST = ("swanctl", "--list-sas", "--pretty")
@@ -98,6 +101,22 @@ def _ping(rest: Sequence[str]) -> Command:
     return Command(("ping", "-n", "-q", "-i", "0.2", "-W", "2", "-c", count, str(ip_address(rest[0]))))
 
 
+def _stray(rest: Sequence[str]) -> Command:
+    """There is a shell in the image, and bash can send datagrams."""
+    if len(rest) not in (1, 2) or (len(rest) == 2 and not 0 < _number(rest[1]) <= _MAX_STRAYS):
+        raise ValueError(f"stray: write `stray PEER [COUNT]`, at most {_MAX_STRAYS}")
+    target = f"/dev/udp/{_peer(rest[0])}/500"
+    count = int(rest[1]) if len(rest) == 2 else 1
+    # One seed each: no two are alike, and every run sends the same.
+    requests = (forge_rfc7296.request(b"", Random(seed)) for seed in range(1, count + 1))
+    sent = [f"printf '{_escaped(octets)}' >{target}" for octets in requests]
+    return Command(("bash", "-c", " && ".join(sent)))
+
+
+def _escaped(octets: bytes) -> str:
+    return "".join(rf"\x{octet:02x}" for octet in octets)
+
+
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
@@ -119,5 +138,6 @@ _VERBS: dict[str, Callable[[Sequence[str]], Command]] = {
     "terminate": _terminate,
     "rekey": _rekey,
     "ping": _ping,
+    "stray": _stray,
     "reload": _reload,
 }

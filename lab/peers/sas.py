@@ -19,6 +19,8 @@ _ESP_SPI = re.compile(r"[0-9a-f]{8}")
 _NUMBER = re.compile(r"\d{1,20}")
 #: Child SAs in these states carry traffic.
 CARRYING = frozenset({"INSTALLED", "REKEYING"})
+#: IKE SAs in these are not yet established.
+HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
 #: States of a Child SA that has no keys yet, or has them no more: charon tells neither SPI nor suite.
 _BARE = frozenset({"CREATED", "ROUTED", "INSTALLING", "UPDATING", "RETRYING", "DESTROYING"})
 
@@ -184,17 +186,25 @@ def _child_sa(fields: _Fields) -> ChildSa:
 
 
 def status(node: str, sas: Sequence[IkeSa]) -> dict[str, Any]:
-    """What `control(node, ["status"])` of a node of the lab says, as far as charon knows it."""
+    """What `control(node, ["status"])` of a node of the lab says, as far as charon knows it.
+
+    Child SAs that were replaced or deleted are left out; charon keeps them for some seconds.
+    """
     up = [sa for sa in sas if sa.state == "ESTABLISHED"]
     return {
         "ok": True,
         "name": node,
         "profile": "rfc7296",
-        "half_open": sum(sa.established is None for sa in sas),
+        "half_open": sum(sa.state in HALF_OPEN for sa in sas),
         "ike_sas": [_ike_status(sa) for sa in sas],
-        "child_sas": [_child_status(sa, child) for sa in sas for child in sa.children],
+        "child_sas": [_child_status(sa, child) for sa in sas for child in carrying(sa)],
         "healthy": bool(up),
     }
+
+
+def carrying(sa: IkeSa) -> tuple[ChildSa, ...]:
+    """The Child SAs that carry traffic."""
+    return tuple(child for child in sa.children if child.state in CARRYING)
 
 
 def _ike_status(sa: IkeSa) -> dict[str, Any]:
@@ -215,7 +225,7 @@ def _ike_status(sa: IkeSa) -> dict[str, Any]:
                 "local": list(child.local),
                 "peer": list(child.remote),
             }
-            for child in sa.children
+            for child in carrying(sa)
         ],
     }
 

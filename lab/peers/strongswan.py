@@ -43,16 +43,19 @@ class Auth(StrEnum):
     PSK = "psk"
 
 
-#: What charon signs with and demands of the peer in IKE_AUTH, and in IKE_AUTH alone: `ike:` keeps it from
-#: certificates.
-_CONSTRAINTS: Mapping[Auth, str] = {
+_PSS = "ike:rsa/pss-sha256-sha384-sha512"
+#: What charon demands of its peer in IKE_AUTH, and in IKE_AUTH alone: `ike:` keeps it from certificates. The
+#: hashes belong to it: without one named nothing is demanded.
+_DEMANDED: Mapping[Auth, str] = {
     Auth.PUBKEY: "pubkey",
     Auth.RSA: "ike:rsa-sha256-sha384-sha512",
-    Auth.PSS: "ike:rsa/pss-sha256-sha384-sha512",
+    Auth.PSS: _PSS,
     Auth.ECDSA: "ike:ecdsa-sha256-sha384-sha512",
-    Auth.ED25519: "ike:ed25519",
+    Auth.ED25519: "ike:ed25519-identity",
     Auth.PSK: "psk",
 }
+#: What it does itself: by its key, with the hash that goes with it; only PSS must be asked for.
+_DONE: Mapping[Auth, str] = {Auth.PSS: _PSS, Auth.PSK: "psk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,6 @@ def swanctl_conf(connections: Sequence[Connection]) -> str:
 
 
 def _connection(of: Connection) -> Section:
-    auth = _CONSTRAINTS[of.auth]
     return {
         "version": 2,
         "local_addrs": of.local_address or None,
@@ -168,11 +170,11 @@ def _connection(of: Connection) -> Section:
         "pools": f"pool-{of.name}" if of.pool else None,
         "vips": of.vips or None,
         "local": {
-            "auth": auth,
+            "auth": _DONE.get(of.auth, "pubkey"),
             "id": to_charon(of.local_identity),
             "certs": of.certificate or None,
         },
-        "remote": {"auth": auth, "id": to_charon(of.remote_identity)},
+        "remote": {"auth": _DEMANDED[of.auth], "id": to_charon(of.remote_identity)},
         "children": {CHILD: _child(of)},
     }
 
@@ -236,4 +238,5 @@ _LOG: Section = {
     "default": 1,
     "mgr": 2,
     "ike": 2,
+    "net": 2,
 }
