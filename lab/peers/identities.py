@@ -26,7 +26,9 @@ def to_charon(identity: str) -> str:
 
 
 def from_charon(text: str) -> str:
-    """The identity that charon prints so, which leaves its type away."""
+    """The identity that charon prints so, which leaves its type away; empty while it knows none."""
+    if text == "%any":
+        return ""
     try:
         address = ip_address(text)
     except ValueError:
