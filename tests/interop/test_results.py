@@ -17,7 +17,7 @@ METHODS = {SUBJECT: "ED25519", PEER: "ED25519"}
 
 
 def status(inbound: str, outbound: str, packets: int) -> dict[str, Any]:
-    child = {"inbound_spi": inbound, "outbound_spi": outbound, "suite": ESP}
+    child: dict[str, Any] = {"inbound_spi": inbound, "outbound_spi": outbound, "suite": ESP}
     child |= {"inbound_packets": packets, "outbound_packets": packets}
     return {"ike_sas": [{"spi_i": "a", "spi_r": "b", "suite": IKE}], "child_sas": [child]}
 

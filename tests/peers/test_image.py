@@ -105,7 +105,7 @@ def test_a_suite_that_debootstrap_does_not_know_is_made_as_sid_is(
     monkeypatch.setattr(images, "_SCRIPTS", tmp_path)
     monkeypatch.setattr(images, "_apt_mirror", lambda: ["http://a.example/debian"])
     monkeypatch.setattr(images, "_apt_proxy", dict)
-    monkeypatch.setattr(images, "_run", lambda command, *_: ran.append(list(command)) or "")
+    monkeypatch.setattr(images, "_run", lambda command, *_: ran.append(list(command)))
     for base in image.BASES:
         images._debootstrap(tmp_path / "root", base)
     newer, older = ran

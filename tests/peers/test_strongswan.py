@@ -197,7 +197,8 @@ def parsed(text: str) -> dict[str, Any]:
     for line in text.splitlines():
         line = line.strip()
         if line.endswith(" {") and " = " not in line:
-            stack[-1][line[:-2]] = inner = {}
+            inner: dict[str, Any] = {}
+            stack[-1][line[:-2]] = inner
             stack.append(inner)
         elif line == "}":
             stack.pop()
