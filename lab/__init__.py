@@ -8,6 +8,7 @@ Layers, each importing only those before it:
     checks, plan             judging (pure); from a scenario to what each node is configured with
     backends/                docker, process: the only places that start anything
     lifecycle, judge         bringing up, following, judging, taking down
+    hindsight, lint, testing judging a lab as it is now; files; a lab in the hands of a test
     commands/, cli           what a user types
 """
 
