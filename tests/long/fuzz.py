@@ -61,16 +61,16 @@ def replay(name: str, corpus: Path) -> int:
     from tests.property.stopwatch import Stopwatch
     from tests.property.targets import TARGETS
 
-    slowest, which, inputs = 0.0, "", sorted(corpus.iterdir())
+    watch, slowest, which, inputs = Stopwatch(), 0.0, "", sorted(corpus.iterdir())
     TARGETS[name].run(b"")
     gc.collect()
     gc.freeze()
-    with Stopwatch() as watch:
-        for path in inputs:
-            octets = path.read_bytes()
-            watch.run(lambda octets=octets: TARGETS[name].run(octets))  # type: ignore[misc]
-            if watch.own > slowest:
-                slowest, which = watch.own, path.name
+    for path in inputs:
+        octets = path.read_bytes()
+        with watch:
+            TARGETS[name].run(octets)
+        if watch.own > slowest:
+            slowest, which = watch.own, path.name
     print(f"{len(inputs)} inputs, slowest {1e3 * slowest:.1f} ms: {which}")
     return int(slowest >= SLOWEST)
 

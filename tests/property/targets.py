@@ -43,7 +43,6 @@ from tests.property.snapshot import Snapshot
 from tests.unit.esp import support
 from tests.unit.pki import factory, pkits
 
-
 #: Octets of plaintext that fit in a datagram.
 MOST = 60_000
 
