@@ -22,8 +22,11 @@ RUN set -eu; \
 COPY yamlschema yamlschema/
 COPY ca ca/
 COPY node node/
+# Of the lab only the wire: the relay between the nodes, and the captures.
+COPY lab/__init__.py lab/
+COPY lab/wire lab/wire/
 # The root file system is read-only when this runs, so bytecode is made here or never.
-RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash yamlschema ca node
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash yamlschema ca node lab
 
 FROM ${BASE}
 # python:3.13-slim comes without the bytecode of the standard library, and Debian without `python`.
@@ -37,7 +40,8 @@ RUN set -eu; \
     printf 'ipsec:x:10001:\nipsec-esp:x:10002:\n' >>/etc/group; \
     printf '%s\n' 'ipsec:x:10001:10001:IKE and CA:/nonexistent:/usr/sbin/nologin' \
         'ipsec-esp:x:10002:10002:ESP:/nonexistent:/usr/sbin/nologin' >>/etc/passwd; \
-    mkdir -p /pki/certs /pki/ca-key /pki/key /pki/keys/responder /pki/keys/initiator; \
+    mkdir -p /pki/certs /pki/ca-key /pki/key /pki/keys/responder /pki/keys/initiator /evidence; \
+    chmod 1777 /evidence; \
     chmod 0755 /pki /pki/certs /pki/keys; \
     chmod 0700 /pki/ca-key /pki/key /pki/keys/responder /pki/keys/initiator; \
     chown 10001:10001 /pki/certs /pki/ca-key /pki/key /pki/keys/responder /pki/keys/initiator

@@ -21,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status logs shell test test-long lint bench image lock clean
+.PHONY: help venv up down status logs shell test test-long lint bench image schema lock clean
 
 help: ## list the targets
 	@printf 'usage: make TARGET [SCENARIO=name] [NODE=name] [ARGS="more options"]\n\n'
@@ -79,6 +79,10 @@ bench: $(STAMP) ## the benchmarks, each against a named peer
 
 image: $(STAMP) ## build the node image, with a base made here if no registry can be reached
 	@$(BIN)/python -m lab.images
+
+schema: $(STAMP) ## write the schema of node configurations again, for editors and `ipseclab lint`
+	@$(BIN)/python -m node --schema > lab/schemas/node.schema.json.new
+	@mv lab/schemas/node.schema.json.new lab/schemas/node.schema.json
 
 lock: $(STAMP) ## make the lock files again, with newer versions where pyproject.toml allows (needs uv)
 	@command -v uv >/dev/null || [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,6 +1,12 @@
-"""What a run leaves: runs/LAB/UTC-SCENARIO/ with events.jsonl, status.json, summary.txt and the
-ladder as text and picture, and `latest`
-beside it.
+"""What a run leaves: runs/LAB/UTC-SCENARIO/, and `latest` beside it.
+
+events.jsonl            every event of every node, by time
+status.json             what the nodes said of themselves in the end
+results.json            the verdict, check by check
+summary.txt             the same for people, and where the capture was taken
+ladder.txt, ladder.svg  who sent what to whom
+capture.pcapng          what was captured; capture-NAME.pcapng at other places
+keys/, wireshark/       only with `keylog: true`: the nodes' keys, and tables that Wireshark reads
 """
 
 import json
@@ -45,34 +51,50 @@ def _unwritable(error: OSError) -> EnvironmentNotReady:
     )
 
 
-def write(
-    lab: str, scenario: str, records: Iterable[Record], statuses: Mapping[str, Any], summary: str
-) -> Path:
-    """Write the evidence of one run; its directory. Raises EnvironmentNotReady."""
+def begin(lab: str, scenario: str) -> Path:
+    """A new directory for the evidence of one run. Raises EnvironmentNotReady."""
     try:
-        directory = _new_directory(runs_directory() / lab, scenario)
+        return _new_directory(runs_directory() / lab, scenario)
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def write(
+    directory: Path, records: Iterable[Record], statuses: Mapping[str, Any], results: object, summary: str
+) -> None:
+    """Write the evidence of one run beside its captures. Raises EnvironmentNotReady."""
+    try:
         events = sorted(
             (event for record in records for event in record.events), key=lambda event: event.moment
         )
         lines = "".join(json.dumps(event.as_json()) + "\n" for event in events)
         (directory / EVENTS).write_text(lines)
         (directory / "status.json").write_text(json.dumps(statuses, indent=2) + "\n")
+        (directory / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         (directory / "summary.txt").write_text(summary + "\n")
         rungs = ladder.build(events)
-        text = ladder_text.render(rungs, Style(False))
+        narrow = ladder.build(events, most=ladder_text.lanes_in(ladder_text.WIDTH))
+        text = ladder_text.render(narrow, Style(False))
         (directory / "ladder.txt").write_text("\n".join(text) + "\n", "utf-8")
         (directory / "ladder.svg").write_text(ladder_svg.render(rungs, directory.name), "utf-8")
         _point_latest(directory)
     except OSError as error:
         raise _unwritable(error) from error
-    return directory
 
 
 def find_run(name: str, *, only_path: bool = False) -> Path | None:
     """The directory of a run: its path, or (unless `only_path`) the name of a lab, whose latest run it is."""
+    if not name:
+        return None
     places = [Path(name), Path(name) / "latest"]
     places += [] if only_path else [runs_directory() / name, runs_directory() / name / "latest"]
     return next((place.resolve() for place in places if (place / EVENTS).is_file()), None)
+
+
+def newest() -> Path | None:
+    """The directory of the run that ended last, of whatever lab; None where there is none."""
+    runs = [path.parent for path in runs_directory().glob(f"*/*/{EVENTS}") if not path.parent.is_symlink()]
+    return max(runs, key=lambda run: (run / EVENTS).stat().st_mtime, default=None)
 
 
 def read_events(directory: Path) -> list[NodeEvent]:

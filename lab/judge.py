@@ -12,13 +12,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lab import checks
+from lab import checks, wires
 from lab.backends.base import Follower, Lab
 from lab.checks import Check, Record, SaView
 from lab.errors import CheckFailed
 from lab.events import Told
 from lab.plan import Plan
-from lab.scenario import Expectation, Pattern, StopStep, WaitStep, Wanted
+from lab.scenario import (
+    ControlStep,
+    Expectation,
+    FaultStep,
+    KillStep,
+    StartStep,
+    Step,
+    StopStep,
+    WaitStep,
+    Wanted,
+)
 
 #: Seconds for one question to a node: starting Python in a container of a busy machine takes its time.
 CONTROL_TIMEOUT = 20.0
@@ -43,7 +53,10 @@ class Verdict:
 def expectations(plan: Plan) -> dict[str, Expectation]:
     """What is expected of each node."""
     scenario = plan.scenario
-    return {name: scenario.expect[group.name] for group in scenario.groups for name in group.members()}
+    found = {name: scenario.expect[group.name] for group in scenario.groups for name in group.members()}
+    if plan.wire is not None:
+        found[plan.wire.name] = scenario.expect.get(plan.wire.name, Expectation())
+    return found
 
 
 def until_up(plan: Plan) -> dict[str, Expectation]:
@@ -52,13 +65,13 @@ def until_up(plan: Plan) -> dict[str, Expectation]:
     """
     if not plan.scenario.steps:
         return {name: replace(expect, sas=None) for name, expect in expectations(plan).items()}
-    waits: dict[str, list[Pattern]] = {node.name: [] for node in plan.nodes}
+    waits: dict[str, list[Wanted]] = {name: [] for name in plan.names}
     for step in plan.scenario.steps:
         if not isinstance(step, WaitStep):
             break
-        for member in plan.scenario.group(step.group).members():
-            waits[member].append(step.pattern)
-    return {name: Expectation(tuple(map(Wanted, patterns))) for name, patterns in waits.items()}
+        for member in plan.members(step.group):
+            waits[member].append(Wanted(step.pattern, step.count))
+    return {name: Expectation(tuple(wanted)) for name, wanted in waits.items()}
 
 
 class Judge:
@@ -71,14 +84,16 @@ class Judge:
         self.records = {name: Record(name) for name in expect}
         self.statuses: dict[str, Any] = {}
         self._began = time.monotonic()
+        #: Nodes that a step has taken down: that they ended is no surprise until they are started again.
+        self._down: set[str] = set()
+        self._refused: list[Check] = []
 
     def run(self, plan: Plan, deadline: float, *, steps: bool) -> Verdict:
         """Follow until everything holds, until it cannot, or until `deadline` (monotonic seconds)."""
         late = False
         if steps:
             for step in plan.scenario.steps:
-                members = plan.scenario.group(step.group).members()
-                late = late or not self._take(step, members, deadline)
+                late = late or not self._take(step, plan, deadline)
         while not late and not self._settled():
             late = not self._advance(deadline)
         if late:
@@ -86,11 +101,24 @@ class Judge:
             self._drain()
         return self._verdict(late)
 
-    def _take(self, step: WaitStep | StopStep, members: Sequence[str], deadline: float) -> bool:
+    def _take(self, step: Step, plan: Plan, deadline: float) -> bool:
         """Take one step; False where time is up."""
-        if isinstance(step, StopStep):
-            _at_once(self._lab.stop, members)
-            return True
+        match step:
+            case WaitStep():
+                return self._wait(step, plan.members(step.group), deadline)
+            case StopStep():
+                _at_once(self._lab.stop, plan.members(step.group))
+            case KillStep():
+                return self._kill(plan.members(step.group), deadline)
+            case StartStep():
+                self._start(plan.members(step.group))
+            case ControlStep():
+                self._control(step, plan.members(step.group))
+            case FaultStep() if plan.wire is not None:
+                wires.change(self._lab, plan.wire.name, step.faults)
+        return True
+
+    def _wait(self, step: WaitStep, members: Sequence[str], deadline: float) -> bool:
         while not all(self._told(member, step) for member in members):
             if self._broken():
                 return True
@@ -98,8 +126,31 @@ class Judge:
                 return False
         return True
 
+    def _kill(self, members: Sequence[str], deadline: float) -> bool:
+        self._down.update(members)
+        _at_once(self._lab.kill, members)
+        while any(self.records[member].exit_code is None for member in members):
+            if not self._advance(deadline):
+                return False
+        return True
+
+    def _start(self, members: Sequence[str]) -> None:
+        for member in members:
+            self._lab.start(member)
+            self.records[member].exit_code = None
+            self._follower.reopen(member)
+            self._down.discard(member)
+
+    def _control(self, step: ControlStep, members: Sequence[str]) -> None:
+        for member in members:
+            try:
+                self._lab.control(member, step.command, CONTROL_TIMEOUT)
+            except CheckFailed as error:
+                self._refused.append(Check(member, f"ctl {' '.join(step.command)}", False, str(error)))
+
     def _told(self, member: str, step: WaitStep) -> bool:
-        return any(checks.matches(step.pattern, event) for event in self.records[member].events)
+        events = self.records[member].events
+        return sum(checks.matches(step.pattern, event) for event in events) >= step.count
 
     def _advance(self, deadline: float) -> bool:
         """Take in the next thing told; False where time is up or nothing can come any more."""
@@ -119,7 +170,7 @@ class Judge:
 
     def _broken(self) -> tuple[str, str] | None:
         for name, expect in self._expect.items():
-            if reason := checks.broken(expect, self.records[name]):
+            if name not in self._down and (reason := checks.broken(expect, self.records[name])):
                 return name, reason
         return None
 
@@ -154,11 +205,12 @@ class Judge:
             return error
 
     def _checks(self) -> tuple[Check, ...]:
-        return tuple(
+        judged = [
             check
             for name, expect in self._expect.items()
             for check in checks.judge(expect, self.records[name])
-        )
+        ]
+        return (*judged, *self._refused)
 
     def _verdict(self, late: bool) -> Verdict:
         return Verdict(self._checks(), self._broken(), late, time.monotonic() - self._began)

@@ -22,6 +22,8 @@ ROLE = PREFIX + "role"
 OWNER = PREFIX + "owner"
 SESSION = PREFIX + "session"
 SCENARIO = PREFIX + "scenario"
+#: Of a sniffer: the node whose network it shares.
+BESIDE = PREFIX + "beside"
 
 # A lab's name becomes part of container, network, volume and file names, and of host names (RFC 1035 2.3.1).
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -33,6 +35,10 @@ class Role(StrEnum):
     CA = "ca"
     RESPONDER = "responder"
     INITIATOR = "initiator"
+    #: Relays between initiators and responder; never established with anybody.
+    WIRE = "wire"
+    #: Captures at a node; not a node of the lab.
+    SNIFFER = "sniffer"
 
 
 @dataclass(frozen=True, slots=True)

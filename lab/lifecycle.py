@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab import evidence, judge, story
@@ -57,13 +58,14 @@ class Runner:
         began = time.monotonic()
         self.tell("env", self.backend.check())
         self.backend.prepare(self.tell)
+        plan = self.backend.completed(plan)
         certificates = self.backend.create(plan, self.tell)
         self.tell("ca", story.made(certificates))
         # The scenario's time is that of its nodes: building an image or an RSA key must not use it up.
         deadline = time.monotonic() + plan.scenario.timeout
         self.backend.start(plan.lab)
         lab = self.backend.lab(plan.lab)
-        names = [node.name for node in plan.nodes]
+        names = plan.names
         follower = lab.follow(names, live=True)
         try:
             expect = judge.expectations(plan) if whole else judge.until_up(plan)
@@ -100,11 +102,16 @@ class Runner:
             for line in story.saw(record, prose, style):
                 self.console.line(line)
 
-    def keep_evidence(self, outcome: Outcome, text: str) -> str:
-        """Write the run's evidence; its directory."""
-        scenario = outcome.plan.scenario.name
-        path = evidence.write(outcome.plan.lab, scenario, outcome.records.values(), outcome.statuses, text)
-        return str(path)
+    def collect(self, outcome: Outcome) -> Path:
+        """Begin the run's evidence with what was captured, and its keys; its directory."""
+        directory = evidence.begin(outcome.plan.lab, outcome.plan.scenario.name)
+        self.backend.lab(outcome.plan.lab).collect(directory)
+        if outcome.plan.keylog:
+            # Only this needs the decoder, which takes a while to import.
+            from lab.unlock import unlock
+
+            unlock(directory)
+        return directory
 
     def take_down(self, name: str, *, keep_pki: bool = False) -> Removed:
         """Stop and remove everything of this lab."""

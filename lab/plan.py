@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from lab import editor
 from lab.labels import Role
-from lab.scenario import Group, Scenario
+from lab.scenario import WIRE, Group, Scenario, Wire
 
 #: The UDP port of the `asn1` profile.
 PORT = 8000
@@ -37,6 +38,50 @@ class Place:
     key: str
     socket: str
     tun: bool
+    keylog: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WirePlace:
+    """What a backend decides about the wire node: where it listens and relays to, where its files are.
+
+    `nodes` are the initiators' addresses; None where the name must be looked up. `sources` are the addresses
+    that a flood may borrow, empty on loopback. `capture` is empty where somebody else captures.
+    """
+
+    listen_address: str
+    target_address: str
+    nodes: Mapping[str, str | None]
+    capture: str
+    socket: str
+    sources: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WirePlan:
+    """The wire node: between every initiator and the responder that they talk to."""
+
+    name: str
+    wire: Wire
+    target: str
+    nodes: tuple[str, ...]
+
+    def configuration(self, place: WirePlace) -> dict[str, Any]:
+        """The configuration of `python -m lab.wire relay`."""
+        flood = {"flood": {"sources": place.sources}} if place.sources else {}
+        return {
+            "name": self.name,
+            "seed": self.wire.seed,
+            "profile": "asn1",
+            "listen": {"address": place.listen_address},
+            "ports": [PORT],
+            "target": {"name": self.target, "address": place.target_address},
+            "nodes": dict(place.nodes),
+            "faults": [dict(fault) for fault in self.wire.faults],
+            "capture": place.capture,
+            "control": place.socket,
+            **flood,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +113,36 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A lab to be made."""
+    """A lab to be made. `wire` is None where the nodes talk to each other directly; `capture`: what passes is
+    captured from the first packet on.
+    """
 
     lab: str
     scenario: Scenario
     nodes: tuple[NodePlan, ...]
     ca: "CaPlan"
+    wire: WirePlan | None = None
+    capture: bool = False
+
+    @property
+    def keylog(self) -> bool:
+        """Whether the nodes write their keys down: the scenario says so, and there is a capture to open."""
+        return self.capture and self.scenario.keylog
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everybody who tells events: the nodes, then the wire."""
+        return (*(node.name for node in self.nodes), *((self.wire.name,) if self.wire else ()))
 
     def node(self, name: str) -> NodePlan:
         """The node of that name, which is there."""
         return next(node for node in self.nodes if node.name == name)
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """The names of the nodes of a group of the scenario; the wire is a group of its own."""
+        if self.wire is not None and group == self.wire.name:
+            return (group,)
+        return self.scenario.group(group).members()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +167,31 @@ class CaPlan:
         return {key: value for key, value in values.items() if value}
 
 
-def make(lab: str, scenario: Scenario, key_type: str | None = None) -> Plan:
+def make(
+    lab: str,
+    scenario: Scenario,
+    key_type: str | None = None,
+    *,
+    wire: bool = False,
+    capture: bool = False,
+) -> Plan:
     """Plan the lab `lab`. `key_type` overrides the key type of every certificate that does not name its
-    own.
+    own; `wire` puts the wire node in the path where the scenario does not.
     """
     groups = sorted(scenario.groups, key=lambda group: group.role is not Role.RESPONDER)
     nodes: list[NodePlan] = []
     for role in (Role.RESPONDER, Role.INITIATOR):
         nodes += _nodes([group for group in groups if group.role is role], role)
     named = tuple(_with_peers(node, nodes) for node in nodes)
-    return Plan(lab, scenario, named, _ca(scenario, named, key_type))
+    made = Plan(lab, scenario, named, _ca(scenario, named, key_type), None, capture)
+    return with_wire(made) if wire or scenario.wire else made
+
+
+def with_wire(plan: Plan) -> Plan:
+    """The same plan with a wire node between the initiators and the responder."""
+    initiators = [node.name for node in plan.nodes if node.role is Role.INITIATOR]
+    responder = next(node.name for node in plan.nodes if node.role is Role.RESPONDER)
+    return replace(plan, wire=WirePlan(WIRE, plan.scenario.wire or Wire(), responder, tuple(initiators)))
 
 
 def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
@@ -166,6 +246,8 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
         "tun": {"enabled": place.tun, "address": node.inner_address},
         "control": {"socket": place.socket},
     }
+    if place.keylog:
+        config["keylog"] = {"file": place.keylog}
     if node.role is Role.INITIATOR:
         config["demo"] = {"message": GREETING, "pings": PINGS}
     return config
@@ -201,5 +283,5 @@ def _scalar(value: object) -> str:
 
 
 def document(config: Config) -> str:
-    """The configuration as a YAML file."""
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)
+    """The configuration as a YAML file, for editors as well."""
+    return editor.comment(editor.NODE) + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)

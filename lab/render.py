@@ -42,6 +42,7 @@ _PHRASES: Mapping[str, Phrase] = {
     "udp_bound": Phrase("UDP bound", ("address", "port")),
     "tun_ready": Phrase("TUN device ready", ("name", "address")),
     "tun_unavailable": Phrase("inner endpoint in user space", ("address",), _D),
+    "tun_gone": Phrase("the TUN device is GONE", ("reason",), _T),
     "privileges_dropped": Phrase("privileges dropped", ("uid", "gid"), _D),
     "control_ready": Phrase("control socket ready", ("socket",), _D),
     "events_lost": Phrase("events are missing here", ("count",), _T),
@@ -90,6 +91,18 @@ _PHRASES: Mapping[str, Phrase] = {
     "pings_completed": Phrase("pings through the tunnel", ("sent", "received", "avg_ms"), _M),
     "demo_failed": Phrase("the demo FAILED", ("reason",), _T),
     "packet_dropped": Phrase("inner packet dropped", ("reason", "detail"), _T),
+    "wire_ready": Phrase("the wire is ready", ("address", "target", "seed", "faults")),
+    "wire_target_missing": Phrase("the wire waits for its target", ("target", "detail")),
+    "wire_target_found": Phrase("the wire found its target", ("target", "address"), _D),
+    "wire_fault": Phrase("fault", ("act", "datagram", "source", "target", "detail"), _T),
+    "wire_faults_changed": Phrase("faults changed", ("reason", "faults"), _M),
+    "wire_rebound": Phrase("NAT mapping changed", ("source", "old", "new"), _T),
+    "wire_flood_done": Phrase("flood done", ("count", "seconds", "answers"), _T),
+    "wire_junk_done": Phrase("junk sent", ("count",), _T),
+    "wire_stopped": Phrase("the wire stopped", ("relayed", "faults"), _D),
+    "wire_failed": Phrase("the wire FAILED", ("detail",), _T),
+    "capture_started": Phrase("capturing", ("file", "vantage"), _D),
+    "capture_stopped": Phrase("captured", ("packets", "lost"), _D),
 }
 
 

@@ -4,7 +4,7 @@ The schema (`schemas/scenario.schema.json`) has checked shapes and types before 
 schema cannot say (names that refer to one another) is checked here. How files are found and read is in
 `library`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from lab.text import listing
 
 #: Seconds from the start of the nodes to the verdict, where a scenario does not say.
 DEFAULT_TIMEOUT = 60.0
+#: The name of the wire node, in steps and expectations as well.
+WIRE = "wire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class WaitStep:
-    """Go on once every node of the group has told of this event."""
+    """Go on once every node of the group has told of this event so often."""
 
     group: str
     pattern: Pattern
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,44 @@ class StopStep:
     group: str
 
 
-Step = WaitStep | StopStep
+@dataclass(frozen=True, slots=True)
+class KillStep:
+    """SIGKILL every node of the group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartStep:
+    """Start every node of the group again."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlStep:
+    """Ask every node of the group through its control socket; what it refuses fails a check."""
+
+    group: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultStep:
+    """Put these faults in force, in place of those before; none: an honest wire."""
+
+    faults: tuple[Mapping[str, Any], ...]
+
+
+Step = WaitStep | StopStep | KillStep | StartStep | ControlStep | FaultStep
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The wire node: the seed of its dice and the faults that it begins with."""
+
+    seed: int = 1
+    faults: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +140,8 @@ class Scenario:
     steps: tuple[Step, ...]
     expect: Mapping[str, Expectation]
     timeout: float
+    keylog: bool = False
+    wire: Wire | None = None
 
     def group(self, name: str) -> Group:
         """The group of that name; it is there, `from_document` has checked every reference."""
@@ -108,19 +150,25 @@ class Scenario:
 
 def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenario:
     """Read a document that fits the schema; raises UsageError for references to nodes that are not there."""
-    groups = tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
     scenario = Scenario(
         name=name,
         title=document["title"],
         description=document["description"].strip(),
-        groups=groups,
+        groups=groups(document),
         credentials=document.get("credentials", {}),
         steps=tuple(_step(step) for step in document.get("steps", ())),
         expect={key: _expectation(entry) for key, entry in document["expect"].items()},
         timeout=float(document.get("timeout", DEFAULT_TIMEOUT)),
+        keylog=document.get("keylog", False),
+        wire=_wire(document["wire"]) if "wire" in document else None,
     )
     _check_members(scenario, source)
     return scenario
+
+
+def groups(document: Mapping[str, Any]) -> tuple[Group, ...]:
+    """The nodes of a document that fits the schema."""
+    return tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
 
 
 _DEFAULT_NODES: Mapping[str, Mapping[str, Any]] = {"responder": {}, "initiator": {}}
@@ -133,10 +181,25 @@ def _group(name: str, entry: Mapping[str, Any] | None) -> Group:
 
 
 def _step(entry: Mapping[str, Any]) -> Step:
-    if "stop" in entry:
-        return StopStep(entry["stop"])
-    wait = entry["wait"]
-    return WaitStep(wait["node"], _pattern(wait))
+    ((verb, given),) = entry.items()
+    match verb:
+        case "wait":
+            return WaitStep(given["node"], _pattern(given), given.get("count", 1))
+        case "stop":
+            return StopStep(given)
+        case "kill":
+            return KillStep(given)
+        case "start":
+            return StartStep(given)
+        case "ctl":
+            return ControlStep(given["node"], tuple(given["command"]))
+        case _:
+            return FaultStep(tuple(given))
+
+
+def _wire(entry: Mapping[str, Any] | None) -> Wire:
+    given = entry or {}
+    return Wire(given.get("seed", 1), tuple(given.get("faults", ())))
 
 
 def _pattern(entry: Mapping[str, Any] | str) -> Pattern:
@@ -174,18 +237,13 @@ def _sas(entry: Mapping[str, int] | str | None) -> SaCount | None:
 
 def _check_members(scenario: Scenario, source: str) -> None:
     members = [name for group in scenario.groups for name in group.members()]
-    if len(set(members)) != len(members) or Role.CA.value in members:
+    reserved = {Role.CA.value, WIRE}
+    if len(set(members)) != len(members) or reserved & set(members):
         raise UsageError(
-            f"{source}: nodes: two nodes (or a node and the CA) have one name: {listing(members)}"
+            f"{source}: nodes: two nodes have one name, or that of the CA or the wire: {listing(members)}"
         )
     if not any(group.role is Role.RESPONDER for group in scenario.groups):
         raise UsageError(f"{source}: nodes: no responder: initiators need one to talk to")
     silent = [g.name for g in scenario.groups if g.name not in scenario.expect]
     if silent:
         raise UsageError(f"{source}: expect: says nothing about {listing(silent)}: every node must be judged")
-
-
-def all_members(groups: Sequence[Group]) -> tuple[tuple[str, Role], ...]:
-    """Every node of the groups with its role, responders first."""
-    ordered = sorted(groups, key=lambda group: group.role is not Role.RESPONDER)
-    return tuple((name, group.role) for group in ordered for name in group.members())

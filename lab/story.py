@@ -50,6 +50,9 @@ def summary_lines(
     lines += [("node", _node(node, addresses)) for node in plan.nodes[:4]]
     if len(plan.nodes) > 4:
         lines.append(("node", f"... and {len(plan.nodes) - 4} more"))
+    if plan.wire is not None:
+        faults = f", seed {plan.wire.wire.seed}, {len(plan.wire.wire.faults)} faults"
+        lines.append(("wire", f"between them, {addresses.get(plan.wire.name) or '(none)'}{faults}"))
     initiators = [node for node in plan.nodes if node.role is Role.INITIATOR]
     lines += _tunnels([records[node.name] for node in initiators if node.name in records])
     lines += _demo(plan, records)

@@ -6,10 +6,15 @@ Rules:
 2. A missing field never breaks a line; a name without a template is shown with its fields.
 """
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from node.model.events import EventName as E
+
+# Python imports an encoding when it is first used: that may be after the node became a user who cannot read
+# Python's own files, and with text that a peer chose.
+_escaped = codecs.lookup("unicode_escape").encode
 
 _MESSAGE_SENT = "generating {} {{kind}} {{message_id}} [ {{payloads}} ] for {{peer}} ({{octets}} bytes)"
 _MESSAGE_RECEIVED = "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{peer}} ({{octets}} bytes)"
@@ -24,6 +29,7 @@ _TEMPLATES: dict[E, str] = {
     E.UDP_BOUND: "listening on UDP {address}[{port}]",
     E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",
     E.TUN_UNAVAILABLE: "no TUN device, using the endpoint in user space at {address}: {reason}",
+    E.TUN_GONE: "the TUN device is gone: {reason}",
     E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
     E.CONTROL_READY: "control socket at {socket}",
     E.EVENTS_LOST: "{count} lines were not read in time and are lost",
@@ -84,6 +90,7 @@ _BAD = frozenset(
         E.CHILD_SA_FAILED,
         E.CHILD_SA_EXPIRED,
         E.DEMO_FAILED,
+        E.TUN_GONE,
     }
 )
 _WARN = frozenset(
@@ -140,7 +147,7 @@ def escape(text: str) -> str:
     """`text` with everything that is not printable as `\\x1b` or `\\u2028`."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c)[0].decode() for c in text)
 
 
 class _Fields(dict[str, str]):

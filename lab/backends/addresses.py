@@ -27,15 +27,20 @@ class Address:
     port: int
 
 
-def allocate(nodes: Sequence[str], taken: Collection[str]) -> dict[str, Address]:
-    """An address for each node, responder first. `taken` are hosts of other labs. Raises
-    EnvironmentNotReady.
+def allocate(nodes: Sequence[str], taken: Collection[str], *, one_port: bool = False) -> dict[str, Address]:
+    """An address for each node, responder first. `taken` are hosts of other labs; `one_port`: all must have
+    the same port. Raises EnvironmentNotReady.
     """
     if len(nodes) > MAX_NODES:
         raise EnvironmentNotReady(
             f"{len(nodes)} nodes: the process backend has room for {MAX_NODES}: use --backend docker"
         )
     if not _free("127.64.0.1", 0):
+        if one_port:
+            raise EnvironmentNotReady(
+                "127.0.0.1 is the only loopback address here, and a lab with a wire node needs one for each "
+                "node: use --backend docker"
+            )
         return _ports(nodes)
     used = {host.rpartition(".")[0] for host in taken}
     for _ in range(_TRIES):

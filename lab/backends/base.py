@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from lab.events import Told
@@ -16,6 +17,9 @@ from lab.plan import Plan
 
 #: Seconds between SIGTERM and SIGKILL; `stop_grace_period` of the compose file.
 GRACE = 10
+
+#: Files that hold packets, and the directory of key logs, in what `collect` copies.
+CAPTURE, CAPTURES, KEYS = "capture.pcapng", "capture*.pcapng", "keys"
 
 Tell = Callable[[str, str], None]
 
@@ -50,6 +54,11 @@ class LabInfo:
         """Whether every node runs."""
         return bool(self.nodes) and all(node.running for node in self.nodes)
 
+    @property
+    def endpoints(self) -> tuple[NodeInfo, ...]:
+        """The nodes that speak IKE: all but the wire."""
+        return tuple(node for node in self.nodes if node.role is not Role.WIRE)
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -61,6 +70,15 @@ class Certificate:
     key_type: str
     not_after: str
     authority: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A command at a node that has ended."""
+
+    code: int
+    out: str
+    err: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,10 @@ class Follower(Protocol):
     @property
     def ended(self) -> bool:
         """Whether every stream has ended and everything was handed out."""
+        ...
+
+    def reopen(self, node: str) -> None:
+        """Go on with a node that ended and was started again; what it told before is not told twice."""
         ...
 
     def close(self) -> None:
@@ -114,8 +136,30 @@ class Lab(Protocol):
         """
         ...
 
+    def ask(self, node: str, command: Sequence[str], timeout: float) -> Answer:
+        """Run a command at the node without input and collect what it writes. `python` is the node's.
+
+        Raises CheckFailed where it does not end in time.
+        """
+        ...
+
     def stop(self, node: str) -> None:
         """SIGTERM, and SIGKILL after the grace period."""
+        ...
+
+    def kill(self, node: str) -> None:
+        """SIGKILL."""
+        ...
+
+    def start(self, node: str) -> None:
+        """Start a node again that has ended."""
+        ...
+
+    def collect(self, directory: Path) -> None:
+        """Copy captures (`capture.pcapng`, `capture-NAME.pcapng`) and key logs (`keys/NAME.keys`) there.
+
+        Nothing is copied where nothing was captured or logged.
+        """
         ...
 
 
@@ -123,6 +167,8 @@ class Backend(Protocol):
     """Where labs run."""
 
     name: str
+    #: Where `capture.pcapng` is taken, for the summary.
+    vantage: str
 
     def close(self) -> None:
         """Let go of what is held between calls."""
@@ -146,6 +192,10 @@ class Backend(Protocol):
 
     def lab(self, name: str) -> Lab:
         """A handle for the lab of that name, whether it exists or not."""
+        ...
+
+    def completed(self, plan: Plan) -> Plan:
+        """The plan as it is carried out here."""
         ...
 
     def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:

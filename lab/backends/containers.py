@@ -10,16 +10,29 @@ only cost: the lab reads the event stream, and `status` asks the control socket.
 
 Certificates are in a volume that everybody mounts; each key in a volume of the CA and its node; the CA's key
 in one that only the CA mounts.
+
+    wire       between the initiators and the responder, NET_RAW for floods with borrowed addresses
+    sniffer    in the network namespace of a node, NET_RAW alone; no node of the lab
+
+What they capture, and keys where the scenario wants them logged, is in one volume more.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from lab.labels import Marks, Role
-from lab.plan import PORT, NodePlan, Place, Plan, environment
+from lab.backends.base import CAPTURE
+from lab.labels import BESIDE, Marks, Role
+from lab.plan import PORT, NodePlan, Place, Plan, WirePlace, WirePlan, environment
 
 CA_NODE = "ca"
-CERTIFICATES, CA_KEY = "pki-certs", "ca-key"
+CERTIFICATES, CA_KEY, EVIDENCE = "pki-certs", "ca-key", "evidence"
+#: Where EVIDENCE is mounted.
+EVIDENCE_PLACE = "/evidence"
+#: Where the wire node's control socket is.
+WIRE_SOCKET = "/run/wire.sock"
+#: More nodes than these are captured at the responders only.
+MAX_SNIFFED = 4
 TUN_DEVICE = "/dev/net/tun"
 _MIB = 1 << 20
 #: One value of mem_limit for both: RSA-4096 key generation and a node with 1,000 SAs stay below half of it.
@@ -52,6 +65,8 @@ class Container:
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     networked: bool = False
+    #: The node whose network it shares.
+    beside: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,25 +93,30 @@ def ca(plan: Plan, marks: Marks) -> Container:
     )
 
 
-def node(plan: NodePlan, marks: Marks) -> Container:
+def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
     """A responder or an initiator."""
+    between = whole.wire is not None and plan.role is Role.INITIATOR
     place = Place(
         listen_address="0.0.0.0",
         port=PORT,
-        peer_address=plan.peers[0],
+        peer_address=whole.wire.name if whole.wire and between else plan.peers[0],
         peer_port=PORT,
         ca="/pki/certs/ca-cert.pem",
         certificate=f"/pki/certs/{plan.name}-cert.pem",
         key=f"/pki/key/{plan.name}-key.pem",
         socket="/run/node.sock",
         tun=True,
+        keylog=f"{EVIDENCE_PLACE}/{plan.name}.keys" if whole.keylog else "",
     )
+    mounts = [Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)]
+    if whole.keylog:
+        mounts.append(Mount(EVIDENCE, EVIDENCE_PLACE, False))
     return Container(
         node=plan.name,
         role=plan.role,
         command=("python", "-m", "node"),
         environment=environment(plan.configuration(place)),
-        mounts=(Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)),
+        mounts=tuple(mounts),
         # runc before 1.2 gives a tmpfs the mode of the image's directory, whatever mode= says: the owner
         # must do.
         tmpfs={"/run": "uid=10001,gid=10001,mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
@@ -108,14 +128,72 @@ def node(plan: NodePlan, marks: Marks) -> Container:
     )
 
 
-def containers(plan: Plan, marks: Marks) -> tuple[Container, ...]:
-    """Every container of the lab, the CA first."""
-    return (ca(plan, marks), *(node(item, marks) for item in plan.nodes))
+def wire(plan: Plan, between: WirePlan, marks: Marks, subnet: str) -> Container:
+    """The relay. Names are looked up when they are needed: addresses are the engine's to give."""
+    where = WirePlace(
+        listen_address="0.0.0.0",
+        target_address=between.target,
+        nodes=dict.fromkeys(between.nodes),
+        capture=f"{EVIDENCE_PLACE}/capture-wire.pcapng" if plan.capture else "",
+        socket=WIRE_SOCKET,
+        sources=subnet,
+    )
+    return Container(
+        node=between.name,
+        role=Role.WIRE,
+        command=("python", "-m", "lab.wire", "relay"),
+        environment={"WIRE_CONFIG": json.dumps(between.configuration(where)), "WIRE_SOCKET": WIRE_SOCKET},
+        mounts=(Mount(EVIDENCE, EVIDENCE_PLACE, False),),
+        tmpfs={"/run": "mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
+        pids=64,
+        capabilities=("NET_RAW",),
+        networked=True,
+        labels=marks.labels(between.name, Role.WIRE),
+    )
+
+
+def sniffer(name: str, capture: str, marks: Marks) -> Container:
+    """What captures at a node, in the node's network and with the right to capture alone."""
+    command = ("python", "-m", "lab.wire", "sniff", "--interface", "eth0")
+    return Container(
+        node=f"sniffer-{name}",
+        role=Role.SNIFFER,
+        command=(*command, "--out", f"{EVIDENCE_PLACE}/{capture}", "--vantage", f"eth0 of {name}"),
+        environment={},
+        mounts=(Mount(EVIDENCE, EVIDENCE_PLACE, False),),
+        tmpfs={"/tmp": "mode=1777,size=16m"},
+        pids=16,
+        capabilities=("NET_RAW",),
+        beside=name,
+        labels=marks.labels(f"sniffer-{name}", Role.SNIFFER) | {BESIDE: name},
+    )
+
+
+def containers(plan: Plan, marks: Marks, subnet: str = "") -> tuple[Container, ...]:
+    """Every container of the lab, the CA first, sniffers behind the nodes that they share a network with.
+
+    `subnet` is that of the network: the wire borrows addresses of it for floods.
+    """
+    between = (wire(plan, plan.wire, marks, subnet),) if plan.wire else ()
+    nodes = (node(plan, item, marks) for item in plan.nodes)
+    return (ca(plan, marks), *between, *nodes, *_sniffers(plan, marks))
+
+
+def _sniffers(plan: Plan, marks: Marks) -> Iterator[Container]:
+    if not plan.capture:
+        return
+    few = len(plan.nodes) <= MAX_SNIFFED
+    main = next(item.name for item in plan.nodes if item.role is Role.RESPONDER)
+    for item in plan.nodes:
+        if few or item.role is Role.RESPONDER:
+            name = CAPTURE if item.name == main else f"capture-{item.name}.pcapng"
+            yield sniffer(item.name, name, marks)
 
 
 def volumes(plan: Plan) -> tuple[str, ...]:
     """Every volume of the lab, by its short name."""
-    return (CERTIFICATES, CA_KEY, *(key_volume(item.name) for item in plan.nodes))
+    evidence = (EVIDENCE,) if plan.capture or plan.keylog or plan.wire else ()
+    return (CERTIFICATES, CA_KEY, *(key_volume(item.name) for item in plan.nodes), *evidence)
 
 
 def key_volume(name: str) -> str:

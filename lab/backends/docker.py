@@ -4,6 +4,8 @@
    works on what plain compose made.
 2. Whatever can be done at once is done at once: creating, starting, stopping.
 3. Output is followed as a stream; nothing is polled.
+4. What captures a node shares its network, so it can start only when the node runs: responders first, then
+   their sniffers, then whoever sends the first packet.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,19 +13,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
+from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool, LogConfig
 
 from lab import home, images, labels
-from lab.backends import ca, containers, terminal
-from lab.backends.base import GRACE, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
-from lab.backends.containers import CA_NODE, Container
+from lab.backends import ca, containers, evidence, terminal
+from lab.backends.base import GRACE, Answer, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
+from lab.backends.containers import Container
 from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run
 from lab.backends.process import parse_control
 from lab.backends.queue import QueueFollower, Source
-from lab.errors import EnvironmentNotReady, NoSuchLab
+from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.events import NodeExit, Told, parse_line
 from lab.labels import Marks, Role
 from lab.plan import Plan
@@ -33,6 +38,20 @@ from lab.text import listing, parse_time
 WORKERS = 8
 #: Seconds for one request. Creating a container on a slow disk takes a while; hanging for ever helps nobody.
 REQUEST_TIMEOUT = 60
+
+#: Roles that are no nodes of the lab.
+_HELPERS = (Role.CA, Role.SNIFFER)
+#: Roles whose presence makes the order of starting matter.
+_WATCHERS = (Role.SNIFFER, Role.WIRE)
+#: The event with which a container of this role is ready.
+_READY = {Role.WIRE: "wire_ready", Role.RESPONDER: "udp_bound", Role.SNIFFER: "capture_started"}
+#: What starts together: roles, and the role of the node beside which they are (None: beside none).
+_STAGES: tuple[tuple[tuple[Role, ...], Role | None], ...] = (
+    ((Role.WIRE, Role.RESPONDER), None),
+    ((Role.SNIFFER,), Role.RESPONDER),
+    ((Role.INITIATOR,), None),
+    ((Role.SNIFFER,), Role.INITIATOR),
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,6 +107,16 @@ def _node_of(summary: dict[str, Any]) -> str:
     return str(summary["Labels"].get(labels.NODE, ""))
 
 
+def _role_of(summary: dict[str, Any]) -> Role:
+    return Role(summary["Labels"].get(labels.ROLE, Role.CA))
+
+
+def _beside(summary: dict[str, Any], every: Sequence[dict[str, Any]]) -> Role | None:
+    """The role of the node whose network this one shares; None where it has its own."""
+    node = summary["Labels"].get(labels.BESIDE)
+    return next((_role_of(other) for other in every if node and _node_of(other) == node), None)
+
+
 class DockerLab:
     """One lab of this backend."""
 
@@ -126,12 +155,17 @@ class DockerLab:
         return QueueFollower(sources, lambda: _close_all(streams))
 
     def _source(self, node: str, container: str, streams: list[Any], live: bool) -> Source:
+        # The engine keeps the output of a container over restarts: what was read is passed over then.
+        seen = 0
+
         def read() -> Iterator[Told]:
+            nonlocal seen
             api = self._engine.api
             stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=live)
             streams.append(stream)
             try:
-                for line in event_lines(iter(stream)):
+                for line in islice(event_lines(iter(stream)), seen, None):
+                    seen += 1
                     if line.strip():
                         yield parse_line(node, line)
             finally:
@@ -170,11 +204,43 @@ class DockerLab:
                 raise EnvironmentNotReady(f"{node} is not running: bring the lab up again with `ipseclab up`")
             return terminal_attach(self._engine.api, container, list(command), terminal)
 
+    def ask(self, node: str, command: Sequence[str], timeout: float) -> Answer:
+        """Run a command in the container and collect what it writes."""
+        container = self.container(node)
+        # Whoever is asked may hang: the container's own `timeout` ends it, with 124.
+        argv = ["timeout", "-k", "1", f"{timeout:g}", *command]
+        with engine_errors(f"cannot run {command[0]} in {node}"):
+            done = run(self._engine.api, container, argv)
+        if done.code == ExitCode.TIMEOUT:
+            raise CheckFailed(f"{node}: {' '.join(command)} did not end within {timeout:g} s")
+        out, err = (text.decode("utf-8", "replace") for text in (done.out, done.err))
+        return Answer(done.code, out, err)
+
     def stop(self, node: str) -> None:
         """SIGTERM, and SIGKILL after the grace period."""
         container = self.container(node)
         with engine_errors(f"cannot stop {node}"):
             self._engine.api.stop(container, timeout=GRACE)
+
+    def kill(self, node: str) -> None:
+        """SIGKILL."""
+        container = self.container(node)
+        with engine_errors(f"cannot kill {node}"):
+            self._engine.api.kill(container)
+
+    def start(self, node: str) -> None:
+        """Start a container again, and what captured in its network: a started container gets a new one."""
+        container = self.container(node)
+        with engine_errors(f"cannot start {node}"):
+            self._engine.api.start(container)
+            for summary in self._engine.containers(self._name):
+                if summary["Labels"].get(labels.BESIDE) == node:
+                    self._engine.api.restart(summary["Id"], timeout=GRACE)
+
+    def collect(self, directory: Path) -> None:
+        """Copy captures and key logs out of the lab's volume."""
+        with engine_errors(f"cannot collect the evidence of lab {self._name!r}"):
+            evidence.collect(self._engine.api, self._engine.containers(self._name), directory)
 
 
 def _close_all(streams: list[Any]) -> None:
@@ -189,7 +255,7 @@ def terminal_attach(api: Any, container: str, command: list[str], wanted: bool) 
 
 def _lab_info(name: str, found: list[dict[str, Any]], details: list[dict[str, Any]]) -> LabInfo:
     marks = found[0]["Labels"]
-    nodes = [_node_info(detail) for detail in details if _label(detail, labels.NODE) != CA_NODE]
+    nodes = [_node_info(detail) for detail in details if _label(detail, labels.ROLE) not in _HELPERS]
     return LabInfo(
         name=name,
         backend=DockerBackend.name,
@@ -223,6 +289,7 @@ class DockerBackend:
     """Labs of containers."""
 
     name = "docker"
+    vantage = "eth0 of the responder"
 
     def __init__(self, waiting: Callable[[str], None], subnet: str | None = None) -> None:
         self._waiting, self._subnet = waiting, subnet
@@ -275,25 +342,37 @@ class DockerBackend:
         if self._image is None:
             raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
         marks = Marks(plan.lab, plan.scenario.name, labels.owner(), labels.new_session())
-        every = containers.containers(plan, marks)
         api = self._engine.api
         with engine_errors(f"cannot make lab {plan.lab!r}"):
             jobs: list[Callable[[], object]] = [partial(self._make_network, marks)]
             jobs += [partial(self._make_volume, marks, short) for short in containers.volumes(plan)]
-            at_once(lambda job: job(), jobs)
-            ids = at_once(lambda container: self._make_container(container, marks), every)
+            network = at_once(lambda job: job(), jobs)[0]
+            subnet = self._subnet_of(str(network)) if plan.wire else ""
+            every = containers.containers(plan, marks, subnet)
+            alone = [container for container in every if not container.beside]
+            ids = at_once(lambda container: self._make_container(container, marks), alone)
+            at_once(lambda c: self._make_container(c, marks), [c for c in every if c.beside])
             return _run_ca(api, ids[0], tell)
 
-    def _make_network(self, marks: Marks) -> None:
+    def completed(self, plan: Plan) -> Plan:
+        """A container can capture in another's network: no wire node is needed for that."""
+        return plan
+
+    def _subnet_of(self, network: str) -> str:
+        pools = self._engine.api.inspect_network(network)["IPAM"]["Config"] or []
+        return next((str(pool["Subnet"]) for pool in pools if "." in pool.get("Subnet", "")), "")
+
+    def _make_network(self, marks: Marks) -> str:
         pool = IPAMConfig(pool_configs=[IPAMPool(subnet=self._subnet)]) if self._subnet else None
         # Names of networks need not be unique in Docker; the container names are what keeps two labs apart.
-        self._engine.api.create_network(
+        made = self._engine.api.create_network(
             containers.network_name(marks.lab),
             driver="bridge",
             internal=True,
             ipam=pool,
             labels=marks.labels(),
         )
+        return str(made["Id"])
 
     def _make_volume(self, marks: Marks, short: str) -> None:
         self._engine.api.create_volume(containers.full_name(marks.lab, short), labels=marks.labels())
@@ -311,8 +390,11 @@ class DockerBackend:
             }
             for mount in container.mounts
         }
+        mode = network if container.networked else "none"
+        if container.beside:
+            mode = f"container:{containers.full_name(marks.lab, container.beside)}"
         host = api.create_host_config(
-            network_mode=network if container.networked else "none",
+            network_mode=mode,
             binds=binds,
             cap_drop=["ALL"],
             cap_add=list(container.capabilities) or None,
@@ -330,7 +412,7 @@ class DockerBackend:
             image.image_id,
             command=list(container.command),
             name=containers.full_name(marks.lab, container.node),
-            hostname=container.node,
+            hostname=None if container.beside else container.node,
             user=container.user or None,
             environment=dict(container.environment),
             labels=dict(container.labels),
@@ -343,10 +425,44 @@ class DockerBackend:
         return str(made["Id"])
 
     def start(self, name: str) -> None:
-        """Start every node, all at once."""
+        """Start every node: all at once, or one after the other where somebody watches or relays."""
+        api = self._engine.api
         with engine_errors(f"cannot start lab {name!r}"):
-            nodes = [summary for summary in self._engine.containers(name) if _node_of(summary) != CA_NODE]
-            at_once(lambda summary: self._engine.api.start(summary["Id"]), nodes)
+            every = self._engine.containers(name)
+            if not any(_role_of(summary) in _WATCHERS for summary in every):
+                nodes = [summary for summary in every if _role_of(summary) not in _HELPERS]
+                at_once(lambda summary: api.start(summary["Id"]), nodes)
+                return
+            for roles, beside in _STAGES:
+                stage = [s for s in every if _role_of(s) in roles and _beside(s, every) is beside]
+                at_once(lambda summary: self._start_and_wait(summary), stage)
+
+    def _start_and_wait(self, summary: dict[str, Any]) -> None:
+        """Start a container and wait until it is ready, or has ended."""
+        api, container = self._engine.api, summary["Id"]
+        try:
+            api.start(container)
+        except APIError:
+            if self._beside_has_ended(container):
+                return
+            raise
+        if (event := _READY.get(_role_of(summary))) is None:
+            return
+        stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=True)
+        try:
+            ready = any(f'"{event}"' in line for line in event_lines(iter(stream)))
+        finally:
+            end_stream(stream)
+        # A node that fails is judged; without its watcher a lab would look fine and prove nothing.
+        if not ready and _role_of(summary) in _WATCHERS and not self._beside_has_ended(container):
+            said = api.logs(container, stdout=False, stderr=True, tail=1).decode("utf-8", "replace").strip()
+            raise EnvironmentNotReady(f"{_node_of(summary)} did not start: {said or 'it said nothing'}")
+
+    def _beside_has_ended(self, container: str) -> bool:
+        """Whether this container shares the network of a node that does not run any more."""
+        mode = self._engine.api.inspect_container(container)["HostConfig"]["NetworkMode"]
+        node = mode.removeprefix("container:")
+        return node != mode and not self._engine.api.inspect_container(node)["State"]["Running"]
 
     def remove(self, name: str, *, keep_pki: bool) -> Removed:
         """Stop the nodes gracefully and remove everything that carries this lab's label."""
@@ -357,7 +473,10 @@ class DockerBackend:
             running = [
                 summary for summary in found if summary["State"] in ("running", "restarting", "paused")
             ]
-            at_once(lambda s: gone_is_fine(partial(api.stop, s["Id"], timeout=GRACE)), running)
+            # Whoever relays or watches goes last: nodes still have something to say to each other.
+            for watching in (False, True):
+                stage = [s for s in running if (_role_of(s) in _WATCHERS) is watching]
+                at_once(lambda s: gone_is_fine(partial(api.stop, s["Id"], timeout=GRACE)), stage)
             at_once(lambda s: gone_is_fine(partial(api.remove_container, s["Id"], force=True)), found)
             removed += [("container", str(summary["Names"][0]).lstrip("/")) for summary in found]
             for network in api.networks(filters=_filter(name)):

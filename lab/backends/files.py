@@ -44,7 +44,8 @@ class FileFollower:
 
     def __init__(self, state: State, nodes: Sequence[str], *, live: bool) -> None:
         self._state, self._live = state, live
-        self._tails = {node: _Tail(node, state.nodes / f"{node}.jsonl") for node in nodes}
+        self._every = {node: _Tail(node, state.nodes / f"{node}.jsonl") for node in nodes}
+        self._tails = dict(self._every)
         self._ready: deque[Told] = deque()
         self._watch = watch(state.directory, state.nodes) if live else None
 
@@ -80,6 +81,10 @@ class FileFollower:
             self._ready.append(NodeExit(node, exits[node]))
         if self._watch is None:
             self._tails.clear()
+
+    def reopen(self, node: str) -> None:
+        """Go on with a node that was started again, where its file was left."""
+        self._tails[node] = self._every[node]
 
     def close(self) -> None:
         """Stop following."""

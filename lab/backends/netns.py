@@ -22,16 +22,10 @@ from typing import Any
 
 from lab.backends import netns_kernel as kernel
 from lab.backends.addresses import Address
-from lab.backends.netns_supervisor import PROBE, Way
-from lab.backends.process import (
-    Files,
-    ProcessBackend,
-    ProcessLab,
-    clean_environment,
-    default_interrupt,
-    node_place,
-    start_order,
-)
+from lab.backends.base import CAPTURE
+from lab.backends.netns_supervisor import BRIDGE, PROBE, SNIFFER, Way
+from lab.backends.orders import Files, clean_environment, node_place, start_order, wire_order
+from lab.backends.process import ProcessBackend, ProcessLab, default_interrupt
 from lab.backends.state import State
 from lab.errors import EnvironmentNotReady, UsageError
 from lab.home import make_directory
@@ -63,6 +57,12 @@ class NetnsState(State):
         if os.geteuid() == 0:
             return self.short_directory() / node / "node.sock"
         return State.socket(self, node)
+
+    def keylog(self, node: str) -> Path:
+        """Where the node logs its keys; as root in the node's own directory."""
+        if os.geteuid() == 0:
+            return self.short_directory() / node / f"{node}.keys"
+        return State.keylog(self, node)
 
 
 class NetnsLab(ProcessLab):
@@ -114,6 +114,7 @@ class NetnsBackend(ProcessBackend):
     """Labs in network namespaces."""
 
     name = "netns"
+    vantage = "the bridge that joins the nodes"
     folder = "netns"
     supervisor = "lab.backends.netns_supervisor"
 
@@ -141,27 +142,56 @@ class NetnsBackend(ProcessBackend):
         """The files of the lab of that name."""
         return NetnsState(name, self.folder)
 
+    def completed(self, plan: Plan) -> Plan:
+        """The bridge is where packets are captured: no wire node is needed for that."""
+        return plan
+
     def addresses(self, plan: Plan) -> dict[str, Address]:
         """Addresses of the wire in the order of the nodes; the first is left out, as Docker does."""
         room = min(self._subnet.num_addresses - 3, MAX_NODES)
-        if len(plan.nodes) > room:
+        if len(plan.names) > room:
             raise EnvironmentNotReady(
-                f"{len(plan.nodes)} nodes: a netns lab has room for {room} in {self._subnet}: choose a "
+                f"{len(plan.names)} nodes: a netns lab has room for {room} in {self._subnet}: choose a "
                 f"larger --subnet, up to {MAX_NODES} nodes"
             )
-        hosts = [self._subnet[number] for number in range(2, len(plan.nodes) + 2)]
-        return {node.name: Address(str(host), PORT) for node, host in zip(plan.nodes, hosts, strict=True)}
+        hosts = [self._subnet[number] for number in range(2, len(plan.names) + 2)]
+        return {name: Address(str(host), PORT) for name, host in zip(plan.names, hosts, strict=True)}
 
-    def order(self, place: State, node: NodePlan, addresses: dict[str, Address]) -> dict[str, Any]:
+    def orders(self, place: State, plan: Plan, addresses: dict[str, Address]) -> dict[str, dict[str, Any]]:
+        """What the supervisor starts, in this order: what others depend on comes first."""
+        found = {}
+        if plan.capture:
+            found[SNIFFER] = self._sniffer(place)
+        if plan.wire is not None:
+            capture = str(place.evidence / "capture-wire.pcapng") if plan.capture else ""
+            order = wire_order(place, plan.wire, addresses, capture, str(self._subnet))
+            found[plan.wire.name] = order | self._address(addresses[plan.wire.name])
+        for node in plan.nodes:
+            found[node.name] = self.order(place, plan, node, addresses)
+        return found
+
+    def _address(self, address: Address) -> dict[str, str]:
+        return {"address": f"{address.host}/{self._subnet.prefixlen}"}
+
+    def _sniffer(self, place: State) -> dict[str, Any]:
+        """The capture on the bridge: it sees every frame once, whoever sends it."""
+        argv = [sys.executable, "-m", "lab.wire", "sniff", "--interface", BRIDGE]
+        argv += ["--out", str(place.evidence / CAPTURE), "--vantage", self.vantage]
+        return {"argv": argv, "env": clean_environment(), "ready": "capture_started", "last": True}
+
+    def order(
+        self, place: State, plan: Plan, node: NodePlan, addresses: dict[str, Address]
+    ) -> dict[str, Any]:
         """Write the node's configuration; what the supervisor starts, and its address."""
-        files = Files(place.pki / "certs", place.pki / "keys" / node.name, place.socket(node.name))
+        keys = str(place.keylog(node.name)) if plan.keylog else ""
+        files = Files(place.pki / "certs", place.pki / "keys" / node.name, place.socket(node.name), keys)
         user = ""
         if self._way() is Way.ROOT:
             number = FIRST_USER + list(addresses).index(node.name)
             files, user = furnish(files, number), f"{number}:{number}"
-        config = node.configuration(node_place(node, addresses, files, tun=True))
+        config = node.configuration(node_place(plan, node, addresses, files, tun=True))
         started = start_order(place, node, merge({"run": {"user": user}}, config))
-        return started | {"address": f"{addresses[node.name].host}/{self._subnet.prefixlen}"}
+        return started | self._address(addresses[node.name])
 
 
 def check_subnet(text: str) -> IPv4Network:
@@ -199,7 +229,7 @@ def furnish(files: Files, user: int) -> Files:
         raise EnvironmentNotReady(
             f"{own}: cannot be furnished: {error.strerror}: make room in /run, {_TURN_TO}"
         ) from error
-    return Files(certificates, key, files.socket)
+    return Files(certificates, key, files.socket, files.keylog)
 
 
 def _probe() -> Way:

@@ -28,7 +28,9 @@ from lab.backends.supervisor import Supervisor
 PROBE = "--probe"
 #: The exit code of a probe or a supervisor that the kernel said no to; its one line on stderr says why.
 REFUSED = 4
-_BRIDGE, _LINK = "wire", "eth0"
+BRIDGE, _LINK = "wire", "eth0"
+#: What has no namespace of its own: it captures on the bridge.
+SNIFFER = "sniffer"
 _TUN = "/dev/net/tun"
 _SYSTEM = Path("/proc/sys")
 # linux/if_tun.h
@@ -67,8 +69,8 @@ def build(addresses: dict[str, str]) -> dict[str, int]:
     wire = kernel.new_network()
     nodes: dict[str, int] = {}
     with kernel.Links() as links:
-        links.add_bridge(_BRIDGE)
-        bridge = socket.if_nametoindex(_BRIDGE)
+        links.add_bridge(BRIDGE)
+        bridge = socket.if_nametoindex(BRIDGE)
         for number, (node, address) in enumerate(addresses.items(), 1):
             nodes[node] = kernel.new_network()
             _settle()
@@ -96,11 +98,13 @@ class NetnsSupervisor(Supervisor):
     def prepare(self) -> None:
         """Make the wire."""
         separate()
-        self._namespaces = build({name: node["address"] for name, node in self.order["nodes"].items()})
+        nodes = self.order["nodes"].items()
+        self._namespaces = build({name: node["address"] for name, node in nodes if "address" in node})
 
     def enter(self, name: str) -> None:
-        """Into the node's namespace."""
-        kernel.enter(self._namespaces[name], kernel.CLONE_NEWNET)
+        """Into the node's namespace; what has none stays on the wire."""
+        if name in self._namespaces:
+            kernel.enter(self._namespaces[name], kernel.CLONE_NEWNET)
         super().enter(name)
 
 

@@ -8,14 +8,13 @@
 """
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,29 +22,30 @@ from typing import Any
 from lab import home, labels
 from lab.backends import ca
 from lab.backends.addresses import Address, allocate
-from lab.backends.base import GRACE, Certificate, LabInfo, NodeInfo, Removed, Tell
+from lab.backends.base import (
+    CAPTURE,
+    CAPTURES,
+    GRACE,
+    KEYS,
+    Answer,
+    Certificate,
+    LabInfo,
+    NodeInfo,
+    Removed,
+    Tell,
+)
 from lab.backends.files import FileFollower
+from lab.backends.orders import Files, clean_environment, node_place, start_order, wire_order
 from lab.backends.state import LAB_FILE, State, names
-from lab.backends.supervisor import EXITS_FILE, PROCESSES_FILE, START_FILE, SUPERVISOR
+from lab.backends.supervisor import AGAIN_FILE, EXITS_FILE, PROCESSES_FILE, START_FILE, SUPERVISOR
 from lab.backends.watch import watch
 from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.labels import Role
-from lab.library import project_directory
-from lab.plan import Config, NodePlan, Place, Plan, document
+from lab.plan import NodePlan, Plan, with_wire
 from lab.text import listing, parse_time
 
 #: Seconds for the supervisor to start every node: starting 200 processes takes a tenth of it.
 START_TIMEOUT = 20.0
-#: Variables that would change what nodes and the CA do behind the scenario's back.
-_FOREIGN = ("NODE_", "CA_", "IPSECLAB_", "PYTHONPATH")
-
-
-def clean_environment() -> dict[str, str]:
-    """Our environment without what configures nodes, with the project on the import path."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
-    # `python` at a node must be the one that has what the node needs.
-    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
-    return kept | {"PATH": path, "PYTHONPATH": str(project_directory()), "PYTHONUNBUFFERED": "1"}
 
 
 class ProcessLab:
@@ -125,11 +125,33 @@ class ProcessLab:
         return parse_control(node, command, done.returncode, done.stdout, done.stderr)
 
     def _environment(self, node: str) -> dict[str, str]:
-        return clean_environment() | {
-            "NODE_NAME": node,
-            "NODE_ROLE": self._node(node).role.value,
-            "NODE_CONTROL__SOCKET": str(self._state.socket(node)),
-        }
+        role, socket = self._node(node).role, str(self._state.socket(node))
+        if role is Role.WIRE:
+            return clean_environment() | {"WIRE_SOCKET": socket}
+        own = {"NODE_NAME": node, "NODE_ROLE": role.value, "NODE_CONTROL__SOCKET": socket}
+        return clean_environment() | own
+
+    def ask(self, node: str, command: Sequence[str], timeout: float) -> Answer:
+        """Run a command with the node's environment. Raises CheckFailed where it does not end in time."""
+        try:
+            with self.entrance(node) as enter:
+                done = subprocess.run(
+                    list(command),
+                    env=self._environment(node),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=timeout,
+                    check=False,
+                    preexec_fn=enter,
+                )
+        except subprocess.TimeoutExpired:
+            raise CheckFailed(f"{node}: {' '.join(command)} did not end within {timeout:g} s") from None
+        except FileNotFoundError:
+            return Answer(ExitCode.NOT_FOUND, "", f"{command[0]}: not found")
+        code = done.returncode
+        return Answer(code if code >= 0 else 128 - code, done.stdout, done.stderr)
 
     def entrance(self, node: str) -> AbstractContextManager[Callable[[], None]]:
         """What a command at the node does before it starts. Raises EnvironmentNotReady."""
@@ -163,6 +185,37 @@ class ProcessLab:
             process.send(signal.SIGKILL)
             process.wait(GRACE)
 
+    def kill(self, node: str) -> None:
+        """SIGKILL."""
+        process = self._state.processes().get(self._node(node).name)
+        if process is not None and process.send(signal.SIGKILL):
+            process.wait(GRACE)
+
+    def start(self, node: str) -> None:
+        """Have the supervisor start a node again. Raises EnvironmentNotReady where it cannot."""
+        before, supervisor = self._state.starts(self._node(node).name), self._state.supervisor()
+        changed = watch(self._state.directory)
+        try:
+            self._state.append(AGAIN_FILE, {"node": node})
+            deadline = time.monotonic() + START_TIMEOUT
+            asked = supervisor is not None and supervisor.send(signal.SIGUSR1)
+            while asked and self._state.starts(node) == before and time.monotonic() < deadline:
+                changed.wait(0.5)
+        finally:
+            changed.close()
+        if self._state.starts(node) == before:
+            raise EnvironmentNotReady(f"{node} was not started again: bring the lab up anew: ipseclab up")
+
+    def collect(self, directory: Path) -> None:
+        """Copy captures and key logs."""
+        for capture in sorted(self._state.evidence.glob(CAPTURES)):
+            shutil.copyfile(capture, directory / capture.name)
+        logs = [self._state.keylog(node.name) for node in self.info().endpoints]
+        for log in filter(Path.is_file, logs):
+            (directory / KEYS).mkdir(exist_ok=True)
+            (directory / KEYS / log.name).touch(mode=0o600)
+            shutil.copyfile(log, directory / KEYS / log.name)
+
 
 def default_interrupt() -> None:
     """Let Ctrl-C end the command, not us."""
@@ -189,6 +242,7 @@ class ProcessBackend:
     """Labs of plain processes."""
 
     name = "process"
+    vantage = "the wire node, between initiator and responder"
     folder = "labs"
     supervisor = "lab.backends.supervisor"
 
@@ -229,50 +283,68 @@ class ProcessBackend:
         """Held while a lab is being made or removed."""
         return home.locked(name, self._waiting)
 
+    def completed(self, plan: Plan) -> Plan:
+        """Packets are captured where they are relayed: there is no other place without a privilege."""
+        return with_wire(plan) if plan.capture and plan.wire is None else plan
+
     def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
         """Make the directory, run the CA and write what each node needs."""
         place = self.state(plan.lab)
         addresses = self.addresses(plan)
-        for leftover in (PROCESSES_FILE, EXITS_FILE):
+        for leftover in (PROCESSES_FILE, EXITS_FILE, AGAIN_FILE):
             (place.directory / leftover).unlink(missing_ok=True)
-        nodes = [
-            {
-                "name": n.name,
-                "role": n.role.value,
-                "host": addresses[n.name].host,
-                "port": addresses[n.name].port,
-            }
-            for n in plan.nodes
-        ]
-        about = {
+        shutil.rmtree(place.evidence, ignore_errors=True)
+        place.write(LAB_FILE, json.dumps(self._about(plan, addresses)))
+        sockets = (place.socket(name).parent for name in plan.names)
+        for directory in (place.nodes, place.evidence / KEYS, *sockets):
+            home.make_directory(directory)
+        certificates = _run_ca(place, plan, tell)
+        start = {"grace": GRACE, "nodes": self.orders(place, plan, addresses)}
+        place.write(START_FILE, json.dumps(start))
+        return certificates
+
+    def _about(self, plan: Plan, addresses: dict[str, Address]) -> dict[str, Any]:
+        roles = {node.name: node.role for node in plan.nodes}
+        return {
             "name": plan.lab,
             "scenario": plan.scenario.name,
             "owner": labels.owner(),
             "session": labels.new_session(),
             "created": datetime.now(UTC).isoformat(),
-            "nodes": nodes,
+            "nodes": [
+                {
+                    "name": name,
+                    "role": roles.get(name, Role.WIRE).value,
+                    "host": addresses[name].host,
+                    "port": addresses[name].port,
+                }
+                for name in plan.names
+            ],
         }
-        place.write(LAB_FILE, json.dumps(about))
-        home.make_directory(place.nodes)
-        home.make_directory(place.socket(plan.nodes[0].name).parent)
-        certificates = _run_ca(place, plan, tell)
-        start = {
-            "grace": GRACE,
-            "nodes": {n.name: self.order(place, n, addresses) for n in plan.nodes},
-        }
-        place.write(START_FILE, json.dumps(start))
-        return certificates
 
     def addresses(self, plan: Plan) -> dict[str, Address]:
         """Where each node listens. Raises EnvironmentNotReady."""
         others = [self.state(name).read() for name in names(self.folder)]
         taken = {node["host"] for other in others if other for node in other["nodes"]}
-        return allocate([node.name for node in plan.nodes], taken)
+        return allocate(plan.names, taken, one_port=plan.wire is not None)
 
-    def order(self, place: State, node: NodePlan, addresses: dict[str, Address]) -> dict[str, Any]:
+    def orders(self, place: State, plan: Plan, addresses: dict[str, Address]) -> dict[str, dict[str, Any]]:
+        """What the supervisor starts, in this order: what others depend on comes first."""
+        found = {}
+        if plan.wire is not None:
+            capture = str(place.evidence / CAPTURE) if plan.capture else ""
+            found[plan.wire.name] = wire_order(place, plan.wire, addresses, capture)
+        for node in plan.nodes:
+            found[node.name] = self.order(place, plan, node, addresses)
+        return found
+
+    def order(
+        self, place: State, plan: Plan, node: NodePlan, addresses: dict[str, Address]
+    ) -> dict[str, Any]:
         """Write the node's configuration; what the supervisor starts."""
-        files = Files(place.pki / "certs", place.pki / "keys" / node.name, place.socket(node.name))
-        config = node.configuration(node_place(node, addresses, files, tun=False))
+        keys = str(place.keylog(node.name)) if plan.keylog else ""
+        files = Files(place.pki / "certs", place.pki / "keys" / node.name, place.socket(node.name), keys)
+        config = node.configuration(node_place(plan, node, addresses, files, tun=False))
         return start_order(place, node, config, "--no-tun")
 
     def start(self, name: str) -> None:
@@ -390,36 +462,3 @@ def _run_ca(place: State, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
     if process.returncode:
         raise ca.failure(process.returncode, "".join(prose))
     return ca.read_report("".join(report))
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where a node finds what the CA issued, and where it puts its control socket."""
-
-    certificates: Path
-    key_directory: Path
-    socket: Path
-
-
-def node_place(node: NodePlan, addresses: dict[str, Address], files: Files, *, tun: bool) -> Place:
-    """The place of a node on this host."""
-    own, peer = addresses[node.name], addresses[node.peers[0]]
-    return Place(
-        listen_address=own.host,
-        port=own.port,
-        peer_address=peer.host,
-        peer_port=peer.port or own.port,
-        ca=str(files.certificates / "ca-cert.pem"),
-        certificate=str(files.certificates / f"{node.name}-cert.pem"),
-        key=str(files.key_directory / f"{node.name}-key.pem"),
-        socket=str(files.socket),
-        tun=tun,
-    )
-
-
-def start_order(place: State, node: NodePlan, config: Config, *options: str) -> dict[str, Any]:
-    """Write the node's configuration; its command line and environment."""
-    place.write(f"nodes/{node.name}.yaml", document(config))
-    path = place.nodes / f"{node.name}.yaml"
-    argv = [sys.executable, "-m", "node", "--config", str(path), *options]
-    return {"argv": argv, "env": clean_environment()}

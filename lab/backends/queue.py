@@ -14,14 +14,16 @@ class QueueFollower:
 
     def __init__(self, sources: dict[str, Source], close: Callable[[], None]) -> None:
         self._queue: queue.SimpleQueue[Told | BaseException | None] = queue.SimpleQueue()
-        self._open, self._close = len(sources), close
+        self._sources, self._close = sources, close
+        self._open = 0
         self._closed = False
-        self._threads = [
-            Thread(target=self._pump, args=(source,), name=f"follow {name}", daemon=True)
-            for name, source in sources.items()
-        ]
-        for thread in self._threads:
-            thread.start()
+        for name in sources:
+            self.reopen(name)
+
+    def reopen(self, node: str) -> None:
+        """Run the source of this node (again); it must not yield anything twice."""
+        self._open += 1
+        Thread(target=self._pump, args=(self._sources[node],), name=f"follow {node}", daemon=True).start()
 
     def _pump(self, source: Source) -> None:
         try:

@@ -2,9 +2,11 @@
 
 lab.json         who made it, its nodes and their addresses (written first, replaced atomically)
 start.json       what the supervisor starts
+again.jsonl      nodes that it is asked to start again
 processes.jsonl  process ids with start times, as they start; a record without a process once all have
 exits.jsonl      exit codes, as they happen
 nodes/           NAME.yaml configuration, NAME.jsonl events, NAME.log prose
+evidence/        captures, and keys/ where nodes log their keys
 pki/             what the CA issued: certs/, ca-key/, keys/NAME/
 """
 
@@ -12,13 +14,14 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.backends.processes import ProcessId
-from lab.backends.supervisor import EXITS_FILE, PROCESSES_FILE, SUPERVISOR
+from lab.backends.supervisor import EXITS_FILE, PROCESSES_FILE, SUPERVISOR, append_record
 from lab.errors import EnvironmentNotReady
 from lab.home import home, make_directory
 
@@ -46,6 +49,14 @@ class State:
     @property
     def pki(self) -> Path:
         return self.directory / "pki"
+
+    @property
+    def evidence(self) -> Path:
+        return self.directory / "evidence"
+
+    def keylog(self, node: str) -> Path:
+        """Where the node logs its keys, if it does."""
+        return self.evidence / "keys" / f"{node}.keys"
 
     def exists(self) -> bool:
         """Whether there is such a lab, even half made."""
@@ -78,6 +89,10 @@ class State:
                 "another directory"
             ) from error
 
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """Append a line to a file of records; readers never see half of one."""
+        append_record(self.directory / name, record)
+
     def processes(self) -> dict[str, ProcessId]:
         """Processes by node; the supervisor under SUPERVISOR."""
         found = _records(self.directory / PROCESSES_FILE)
@@ -91,9 +106,18 @@ class State:
         """The parent of the nodes."""
         return self.processes().get(SUPERVISOR)
 
+    def starts(self, node: str) -> int:
+        """How often the node was started."""
+        return sum(record["node"] == node for record in _records(self.directory / PROCESSES_FILE))
+
     def exits(self) -> dict[str, int]:
-        """Exit codes by node."""
-        return {record["node"]: record["code"] for record in _records(self.directory / EXITS_FILE)}
+        """Exit codes by node, of those that have ended and were not started again."""
+        # In this order: a start that is missed leaves a node that has ended, and it had.
+        starts = Counter(record["node"] for record in _records(self.directory / PROCESSES_FILE))
+        exits: dict[str, list[int]] = {}
+        for record in _records(self.directory / EXITS_FILE):
+            exits.setdefault(record["node"], []).append(record["code"])
+        return {node: codes[-1] for node, codes in exits.items() if len(codes) >= starts[node]}
 
     def socket(self, node: str) -> Path:
         """The node's control socket: in the lab's directory, or where the path would be too long in a short

@@ -63,6 +63,14 @@ class Context:
         """What brings labs up and takes them down."""
         return Runner(backend, self.console)
 
-    def plan(self, name: str, scenario: Scenario, key_type: str | None) -> Plan:
+    def plan(
+        self,
+        name: str,
+        scenario: Scenario,
+        key_type: str | None,
+        *,
+        wire: bool = False,
+        capture: bool = False,
+    ) -> Plan:
         """A plan for a new lab."""
-        return planning.make(name, scenario, key_type)
+        return planning.make(name, scenario, key_type, wire=wire, capture=capture)

@@ -86,6 +86,14 @@ def outcome(found: Outcome) -> dict[str, object]:
     }
 
 
+def result(found: Outcome, vantage: str) -> dict[str, object]:
+    """A run, for whoever reads its evidence later."""
+    scenario = found.plan.scenario
+    about = {"title": scenario.title, "description": scenario.description}
+    capture = {"vantage": vantage if found.plan.capture else None, "keylog": found.plan.keylog}
+    return {**outcome(found), **about, **capture}
+
+
 def removed(found: Removed) -> list[dict[str, str]]:
     """What was removed."""
     return [{"kind": kind, "name": name} for kind, name in found.things]

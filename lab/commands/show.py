@@ -50,7 +50,7 @@ def ask_all(lab: Lab, info: LabInfo) -> dict[str, Status | None]:
             return None
         return found
 
-    names = [node.name for node in info.nodes if node.running]
+    names = [node.name for node in info.endpoints if node.running]
     if not names:
         return {}
     with ThreadPoolExecutor(min(8, len(names))) as pool:

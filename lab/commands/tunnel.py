@@ -28,7 +28,7 @@ Statuses = Mapping[str, Status | None]
 def absent(plan: Plan, info: LabInfo) -> tuple[str, ...]:
     """Nodes of the scenario that the lab does not have (any more)."""
     there = {node.name for node in info.nodes}
-    return tuple(node.name for node in plan.nodes if node.name not in there)
+    return tuple(name for name in plan.names if name not in there)
 
 
 def missing(plan: Plan, statuses: Statuses) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def restore(lab: Lab, info: LabInfo, plan: Plan, say: Callable[[str], None]) -> 
         say(f"lab {info.name!r} runs, but its tunnel is broken: {', '.join(lacks)}")
         return None
     say(f"lab {info.name!r} runs without its tunnel: {', '.join(lacks)}: waiting for it")
-    names = [node.name for node in info.nodes]
+    names = [node.name for node in info.endpoints]
     follower = lab.follow(names, live=True)
     try:
         _initiate(lab, idle)

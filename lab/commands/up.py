@@ -33,24 +33,26 @@ def up(context: Context, options: argparse.Namespace) -> int:
     # Another `up` of this lab may be at work: what it makes counts.
     with backend.lock(context.lab):
         info = runner.existing(context.lab)
-        if info is not None and _stands(context, runner, info, scenario, explicit=bool(options.scenario)):
+        if info is not None and _stands(context, runner, info, scenario, options):
             return ExitCode.OK
         runner.take_down(context.lab, keep_pki=True)
-        outcome = _bring_up(context, runner, scenario, options.key_type)
+        outcome = _bring_up(context, runner, scenario, options)
     return _finish(context, runner, outcome)
 
 
-def _stands(context: Context, runner: Runner, info: LabInfo, asked: Scenario, *, explicit: bool) -> bool:
+def _stands(
+    context: Context, runner: Runner, info: LabInfo, asked: Scenario, options: argparse.Namespace
+) -> bool:
     """Whether the lab that is there is what was asked for, its tunnel included; says what it finds."""
     running = info.scenario or library.DEFAULT_SCENARIO
     stopped = [node.name for node in info.nodes if not node.running]
-    if explicit and running != asked.name and not stopped:
+    if options.scenario and running != asked.name and not stopped:
         raise UsageError(
             f"lab {info.name!r} is up with the scenario {running!r}: take it down first with "
             "`ipseclab down`, or give the new one another name with -n"
         )
     known = _known(running, asked)
-    plan = context.plan(info.name, known, None) if known else None
+    plan = context.plan(info.name, known, None, wire=options.wire) if known else None
     stopped += tunnel.absent(plan, info) if plan else ()
     again = f"making it again{'' if asked.name == running else f' with the scenario {asked.name!r}'}"
     if stopped:
@@ -73,8 +75,8 @@ def _known(running: str, asked: Scenario) -> Scenario | None:
     return library.load(running) if running in library.names() else None
 
 
-def _bring_up(context: Context, runner: Runner, scenario: Scenario, key_type: str | None) -> Outcome:
-    plan = context.plan(context.lab, scenario, key_type)
+def _bring_up(context: Context, runner: Runner, scenario: Scenario, options: argparse.Namespace) -> Outcome:
+    plan = context.plan(context.lab, scenario, options.key_type, wire=options.wire)
     context.console.line(f"{context.style.paint(scenario.title, 'bold')} ({runner.backend.name})")
     try:
         return runner.bring_up(plan, whole=False)

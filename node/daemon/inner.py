@@ -24,7 +24,7 @@ from node.esp.host import EchoReplied, Host, Send, UdpReceived
 from node.esp.ip import UdpDatagram, read_udp, unpack
 from node.esp.tunnel import Outgoing
 from node.model.selectors import IPAddress
-from node.net.tun import Tun
+from node.net.tun import Tun, TunGoneError
 
 #: Packets handled in one wakeup before other work gets its turn.
 BATCH = 64
@@ -107,12 +107,23 @@ class UserSpaceInner:
 
 
 class KernelInner:
-    """Kernel sockets behind a TUN device. Raises OSError where the demo's UDP port cannot be bound."""
+    """Kernel sockets behind a TUN device. Raises OSError where the demo's UDP port cannot be bound.
+
+    `gone` hears once that the device was deleted; what comes for it after that is lost.
+    """
 
     def __init__(
-        self, tun: Tun, host: Host, plane: DataPlane, listener: Listener, address: IPAddress, demo_port: int
+        self,
+        tun: Tun,
+        host: Host,
+        plane: DataPlane,
+        listener: Listener,
+        address: IPAddress,
+        demo_port: int,
+        gone: Callable[[str], None],
     ) -> None:
         self._tun, self._host, self._plane, self._listener = tun, host, plane, listener
+        self._tell_gone, self._gone = gone, False
         self._address, self._port = address, demo_port
         self._pending: OrderedDict[tuple[str, int, bytes], Origin] = OrderedDict()
         self._loop = asyncio.get_running_loop()
@@ -165,10 +176,27 @@ class KernelInner:
 
     def _on_tun(self) -> None:
         for _ in range(BATCH):
-            packet = self._tun.read()
+            try:
+                packet = self._tun.read()
+            except TunGoneError as error:
+                self._device_gone(error)
+                return
             if packet is None:
                 return
             self._plane.packet(packet)
+
+    def _device_gone(self, error: TunGoneError) -> None:
+        if not self._gone:
+            self._gone = True
+            self._loop.remove_reader(self._tun.fileno())
+            self._tell_gone(str(error.strerror))
+
+    def _write(self, packet: bytes) -> bool:
+        try:
+            return self._tun.write(packet)
+        except TunGoneError as error:
+            self._device_gone(error)
+            return False
 
     def _deliver(self, packet: bytes, origin: Origin) -> None:
         if _udp_port(packet) == self._port:
@@ -177,7 +205,7 @@ class KernelInner:
             for output in self._host.receive(packet):
                 if isinstance(output, EchoReplied):
                     self._listener.echo_reply(output.source, output.sequence, output.size)
-        if not self._tun.write(packet):
+        if not self._write(packet):
             self._plane.lost(f"{len(packet)} octets for the TUN device")
 
     def _remember(self, packet: bytes, origin: Origin) -> None:

@@ -16,7 +16,7 @@ from node.config import Role
 from node.daemon.connect import find_path
 from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
-from node.daemon.failure import EXIT_BUG, EXIT_FAILED, EXIT_OK, StartError, tell_bug
+from node.daemon.failure import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, StartError, tell_bug
 from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
 from node.daemon.keylog import KeyLog
 from node.daemon.start import Started
@@ -273,10 +273,16 @@ class Node:
         if started.tun is None:
             return UserSpaceInner(host, self.plane, self._demo.listener, port)
         try:
-            return KernelInner(started.tun, host, self.plane, self._demo.listener, address, port)
+            listener, gone = self._demo.listener, self._tun_gone
+            return KernelInner(started.tun, host, self.plane, listener, address, port, gone)
         except OSError as error:
             detail = f"demo.port: UDP {address}[{port}]: {error.strerror}; set another port"
             raise StartError(detail) from error
+
+    def _tun_gone(self, reason: str) -> None:
+        """Without its device the tunnel leads nowhere: tell the peer and end; routes keep plaintext in."""
+        self.log.emit(EventName.TUN_GONE, reason=reason)
+        self.stop("tun_gone", EXIT_ENVIRONMENT)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

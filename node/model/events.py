@@ -20,6 +20,7 @@ class EventName(StrEnum):
     UDP_BOUND = "udp_bound"
     TUN_READY = "tun_ready"
     TUN_UNAVAILABLE = "tun_unavailable"
+    TUN_GONE = "tun_gone"
     PRIVILEGES_DROPPED = "privileges_dropped"
     CONTROL_READY = "control_ready"
     EVENTS_LOST = "events_lost"

@@ -31,6 +31,14 @@ READ_SIZE = 65_535
 _LOST = frozenset({errno.EAGAIN, errno.EIO, errno.EINVAL, errno.ENOBUFS, errno.ENOMEM, errno.EINTR})
 
 
+#: The device was deleted under us: nothing will ever come or go through it again.
+_GONE = frozenset({errno.EBADFD, errno.ENODEV, errno.ENXIO})
+
+
+class TunGoneError(OSError):
+    """The device does not exist any more."""
+
+
 class Tun:
     """An open TUN device without packet information headers. Raises OSError where it cannot be made."""
 
@@ -62,7 +70,10 @@ class Tun:
         return self._fd
 
     def read(self) -> bytes | None:
-        """The next packet the kernel sends into the tunnel, or None where there is none now."""
+        """The next packet the kernel sends into the tunnel, or None where there is none now.
+
+        Raises TunGoneError.
+        """
         try:
             return os.read(self._fd, READ_SIZE)
         except OSError as error:
@@ -70,7 +81,7 @@ class Tun:
             return None
 
     def write(self, packet: bytes) -> bool:
-        """Hand a packet from the tunnel to the kernel. False where it is lost."""
+        """Hand a packet from the tunnel to the kernel. False where it is lost. Raises TunGoneError."""
         try:
             os.write(self._fd, packet)
         except OSError as error:
@@ -83,6 +94,8 @@ class Tun:
         os.close(self._fd)
 
     def _count(self, error: OSError) -> None:
+        if error.errno in _GONE:
+            raise TunGoneError(error.errno, f"{self.name} is gone") from error
         if error.errno not in _LOST:
             raise error
         if error.errno != errno.EAGAIN:

@@ -11,11 +11,11 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from lab import evidence, ladder, ladder_svg, ladder_text
+from lab import evidence, ladder, ladder_notes, ladder_svg, ladder_text
 from lab.console import Style
 from lab.errors import EnvironmentNotReady
 from lab.events import NodeEvent
-from lab.ladder import Fate, Ladder, Message, Note
+from lab.ladder_values import Fate, Ladder, Message, Note
 from tests.lab.conftest import Cli
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -235,9 +235,9 @@ def everything() -> list[NodeEvent]:
         responder(600, "ike_sa_init_received", **(REQUEST | {"message_id": 7})),
         *(
             responder(700 + n, name, reason=nasty, detail=nasty)
-            for n, name in enumerate(sorted(ladder._NOTES))
+            for n, name in enumerate(sorted(ladder_notes.NOTES))
         ),
-        *(initiator(800 + n, name, reason=nasty) for n, name in enumerate(sorted(ladder._NOTES))),
+        *(initiator(800 + n, name, reason=nasty) for n, name in enumerate(sorted(ladder_notes.NOTES))),
     ]
 
 
@@ -310,7 +310,7 @@ def test_the_picture_can_be_drawn(tmp_path: Path) -> None:
 
 def test_nothing_told_is_an_empty_ladder() -> None:
     made = ladder.build([])
-    assert made == Ladder((), (), ())
+    assert made == Ladder((), (), (), wire="", zero=0.0)
     assert ladder_text.render(made, PLAIN) == [""]
     assert Xml.fromstring(ladder_svg.render(made, "x")) is not None
 

@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -271,3 +273,17 @@ def test_json_lets_no_control_character_pass() -> None:
     assert lines[0].isascii()
     assert lines[0].isprintable()
     assert json.loads(lines[0])["text"] == text
+
+
+def test_nothing_is_imported_to_tell_of_what_a_peer_sent() -> None:
+    """A node that gave up its rights may not be able to read Python's own files any more."""
+    script = (
+        "import sys; from node.daemon import main; from node.eventlog import EventLog;"
+        "from node.model.events import EventName; from node.prose import Palette;"
+        "log = EventLog('n', lambda line: None, lambda line: None, Palette(True)); before = set(sys.modules);"
+        "text = '\\x07\\u2028\\udcff\\U0001f600';"
+        "log.emit(EventName.ESP_PAYLOAD_DECRYPTED, text=text, peer=None, number=1.5);"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
