@@ -43,6 +43,8 @@ def split(first: int, octets: bytes, at: int = 0) -> list[Part]:
         following, bits, size = GENERIC.unpack_from(octets, at)
         if not GENERIC.size <= size <= end - at:
             raise _malformed(len(parts), at, f"a length of {size} octets with {end - at} left")
+        if kind in payloads.FRAMES:
+            raise _malformed(len(parts), at, f"{PayloadType(kind)} among other payloads")
         if len(parts) == MAX_PAYLOADS:
             raise _malformed(len(parts), at, f"more than {MAX_PAYLOADS} of them")
         parts.append((kind, bits >= CRITICAL, octets[at + GENERIC.size : at + size]))
@@ -67,24 +69,21 @@ def glance(first: int, octets: bytes, at: int) -> Glance:
     return Glance(nonce, shown)
 
 
-def write(items: Sequence[Payload]) -> bytes:
-    """The octets of a run of payloads. Raises Misfit."""
+def write(items: Sequence[Payload]) -> tuple[int, bytes]:
+    """The type of the first payload, and the octets of them all. Raises Misfit."""
     if len(items) > MAX_PAYLOADS:
         raise Misfit("message", f"more than {MAX_PAYLOADS} payloads")
+    following: int = PayloadType.NONE
     written = []
-    for item, following in zip(items, [*(other.type for other in items[1:]), PayloadType.NONE], strict=True):
+    for item in reversed(items):
         body = payloads.write(item)
         size = GENERIC.size + len(body)
         if size > MAX_PAYLOAD:
             raise Misfit(str(item.type), f"{size} octets, a payload has {MAX_PAYLOAD} at most")
         critical = CRITICAL if isinstance(item, Unknown) and item.critical else 0
-        written += [GENERIC.pack(following, critical, size), body]
-    return b"".join(written)
-
-
-def first_type(items: Sequence[Payload]) -> int:
-    """What a header says of a run of payloads."""
-    return items[0].type if items else PayloadType.NONE
+        written.append(GENERIC.pack(following, critical, size) + body)
+        following = item.type
+    return following, b"".join(reversed(written))
 
 
 def _malformed(index: int, at: int, detail: str) -> DecodeError:

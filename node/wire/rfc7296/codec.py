@@ -69,7 +69,7 @@ class Rfc7296Codec:
         where it is larger than the profile's cap, or a value has no octets in the profile.
         """
         try:
-            first, inner = chain.first_type(payloads), chain.write(payloads)
+            first, inner = chain.write(payloads)
             if sealer is None:
                 datagrams: tuple[bytes, ...] = (self._clear(header, first, inner),)
             else:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from node.errors import DecodeError, DropReason
+from node.errors import DropReason
 from node.model.payloads import (
     Authentication,
     Certificate,
@@ -276,8 +276,6 @@ def read(kind: int, critical: bool, body: bytes) -> Payload:
         payload = found[0](reader)
         reader.end()
         return payload
-    if kind in FRAMES:
-        raise DecodeError(DropReason.MALFORMED, "message", f"{PayloadType(kind)} among other payloads")
     return Unknown(PayloadType(kind), critical, body)
 
 
