@@ -96,6 +96,10 @@ def ctr(key: bytes, iv: bytes) -> CipherContext:
     return Cipher(AES(key[:-4]), CTR(key[-4:] + iv + b"\0\0\0\1")).decryptor()
 
 
+def triple_des(key: bytes, iv: bytes) -> CipherContext:
+    return Cipher(TripleDES(key), CBC(iv)).decryptor()
+
+
 def ours(number: EncrId, integ: IntegId, bits: int, key: bytes, integ_key: bytes) -> Sealer:
     keys = DirectionKeys(Secret(key), Secret(integ_key))
     return sealer(Transform(TransformType.ENCR, number, bits), integ, keys, os.urandom)
@@ -118,16 +122,9 @@ def opener_of(file: str, key: bytes, integ: bytes) -> Sealer:
             # The table calls it AES-CTR with a nonce of four octets: the flags octet of CCM, and the salt.
             return ccm(key[:16] + key[17:], 12)
         case "aes192ctr":
-            return with_hmac(
-                lambda iv: Cipher(AES(key[:-4]), CTR(key[-4:] + iv + b"\0\0\0\1")),
-                (1, 8, 32),
-                integ,
-                "sha512",
-            )
+            return with_hmac(lambda iv: ctr(key, iv), (1, 8, 32), integ, "sha512")
         case "3des-sha1_160":
-            return with_hmac(
-                lambda iv: Cipher(TripleDES(key), CBC(iv)).decryptor(), (8, 8, 20), integ, "sha1"
-            )
+            return with_hmac(lambda iv: triple_des(key, iv), (8, 8, 20), integ, "sha1")
         case other:
             raise LookupError(other)
 
