@@ -21,12 +21,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status logs shell test lint bench image lock clean
+.PHONY: help venv up down status logs shell test test-long lint bench image schema lock clean
 
 help: ## list the targets
 	@printf 'usage: make TARGET [SCENARIO=name] [NODE=name] [ARGS="more options"]\n\n'
-	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r t d; do \
-		printf '  %-8s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r t d; do \
+		printf '  %-9s %s\n' "$$t" "$$d"; done
 
 venv: $(STAMP) ## make or update .venv from the lock file
 
@@ -65,6 +65,9 @@ shell: $(STAMP) ## a shell in a node (NODE=responder)
 test: $(STAMP) ## all tests, with the Docker scenarios where there is an engine
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(ARGS)
 
+test-long: $(STAMP) ## 100,000 hostile datagrams of each kind, floods, fuzzing: minutes (docs/measurements.md)
+	@$(BIN)/python -m pytest -m long tests/long $(ARGS)
+
 lint: $(STAMP) ## ruff, mypy --strict, known vulnerabilities of the locked packages
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -76,6 +79,10 @@ bench: $(STAMP) ## the benchmarks, each against a named peer
 
 image: $(STAMP) ## build the node image, with a base made here if no registry can be reached
 	@$(BIN)/python -m lab.images
+
+schema: $(STAMP) ## write the schema of node configurations again, for editors and `ipseclab lint`
+	@$(BIN)/python -m node --schema > lab/schemas/node.schema.json.new
+	@mv lab/schemas/node.schema.json.new lab/schemas/node.schema.json
 
 lock: $(STAMP) ## make the lock files again, with newer versions where pyproject.toml allows (needs uv)
 	@command -v uv >/dev/null || [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -11,7 +11,20 @@ from typing import NoReturn
 
 from lab import output, usage
 from lab.backends.choose import NAMES as BACKENDS
-from lab.commands import about, completion, doctor, fault, judge, ladder, show, up
+from lab.commands import (
+    about,
+    check,
+    completion,
+    decode,
+    doctor,
+    fault,
+    judge,
+    ladder,
+    lint,
+    report,
+    show,
+    up,
+)
 from lab.commands.context import DEFAULT_NAME, Context
 from lab.completion import SHELLS
 from lab.console import Console, make_console, stdout_style
@@ -28,12 +41,15 @@ VERBS: dict[str, Verb] = {
     "logs": show.logs,
     "events": show.logs,
     "ladder": ladder.ladder,
+    "decode": decode.decode,
+    "report": report.report,
     "fault": fault.fault,
     "exec": show.execute,
     "shell": show.shell,
+    "check": check.check,
     "run": judge.run,
     "scenarios": judge.scenarios,
-    "lint": judge.lint,
+    "lint": lint.lint,
     "doctor": doctor.doctor,
     "completion": completion.completion,
     "image": about.image,
@@ -57,6 +73,8 @@ ALIASES = {
 }
 #: Verbs that make labs: where the environment lets them down, the doctor speaks first.
 MAKING = ("up", "run")
+#: Scenarios at the same time. Each of them starts processes by the dozen.
+MAX_JOBS = 64
 KEY_TYPES = ("rsa4096", "rsa2048", "ecdsa-p256", "ecdsa-p384", "ed25519")
 
 EPILOG = """\
@@ -67,12 +85,15 @@ verbs:
   logs [NODE ...]      the nodes' events, interleaved by time; -f follows
   events [NODE ...]    the same as JSON, one object a line
   ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
+  decode [RUN|FILE]    every message on the wire as a tree, opened with the run's keys
+  report [RUN|LAB]     a run as one HTML page
   fault show|set|reset what the wire node does to datagrams; `fault --help` (netem, tc)
   exec NODE -- CMD     run a command at a node; its exit code is passed through
   shell NODE           a shell at a node (connect)
-  run SCENARIO|all     up, judge, keep the evidence, down (test)
+  check [SCENARIO]     judge the lab that is up, as it is now
+  run SCENARIO|all ... up, judge, keep the evidence, down (test); --jobs N side by side
   scenarios            what can be run
-  lint FILE ...        check scenario files, nothing is run (validate)
+  lint FILE ...        check scenarios and node configurations, nothing is run (validate)
   doctor               try what a lab needs, name the fix for what is missing (check-env)
   completion SHELL     completion for bash, zsh or fish: source <(ipseclab completion bash)
   image                make the node image
@@ -148,15 +169,34 @@ def _parser() -> _Parser:
     made["ladder"].add_argument("nodes", nargs="*", metavar="NODE", help="only these, from left to right")
     made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
     made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
+    _decode_options(made["decode"])
+    report.options(made["report"])
     fault.options(made["fault"])
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
-    made["lint"].add_argument("files", nargs="+", metavar="FILE")
+    made["lint"].add_argument("files", nargs="+", metavar="FILE", help="or directories")
+    made["lint"].add_argument("--node", action="store_true", help="they are configurations of nodes")
     return parser
+
+
+def _decode_options(decoding: _Parser) -> None:
+    add = decoding.add_argument
+    add("target", nargs="?", metavar="RUN|LAB|FILE", help="a run's directory, a lab, or a pcapng file")
+    add("numbers", nargs="*", metavar="NUMBER", help="only these packets: 3, or 3-7")
+    add("--keys", type=Path, action="append", default=[], metavar="FILE", help="a key log, may be repeated")
+    add("--only", choices=decode.KINDS, help="only messages of this kind")
+    add("--brief", action="store_true", help="one line each")
+    add("--hex", action="store_true", help="with the octets")
+    add("--port", type=_port, action="append", default=[], metavar="PORT", help="UDP port of the lab (8000)")
 
 
 def _making_options(made: dict[str, _Parser]) -> None:
     made["up"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="name or file (hello)")
-    made["run"].add_argument("scenario", metavar="SCENARIO|all", help="name or file, or all")
+    made["check"].add_argument("scenario", nargs="?", metavar="SCENARIO", help="file of the lab's scenario")
+    made["run"].add_argument("scenarios", nargs="+", metavar="SCENARIO|all", help="names or files, or all")
+    made["run"].add_argument("--list", action="store_true", help="name them, run nothing")
+    made["run"].add_argument(
+        "--jobs", type=_jobs, default=_env("JOBS", "1"), metavar="N", help="so many at the same time (1)"
+    )
     for verb in (*MAKING, "doctor"):
         made[verb].add_argument(
             "--subnet",
@@ -177,13 +217,14 @@ def _making_options(made: dict[str, _Parser]) -> None:
         "--keep", action="store_true", default=bool(_env("KEEP")), help="leave the lab up"
     )
     junit_file = _env("JUNIT")
-    made["run"].add_argument(
-        "--junit",
-        type=Path,
-        default=Path(junit_file) if junit_file else None,
-        metavar="FILE",
-        help="write the verdicts as JUnit XML",
-    )
+    for verb in ("run", "check"):
+        made[verb].add_argument(
+            "--junit",
+            type=Path,
+            default=Path(junit_file) if junit_file else None,
+            metavar="FILE",
+            help="write the verdicts as JUnit XML",
+        )
     made["down"].add_argument("--all", action="store_true", help="every lab that is ours")
     made["down"].add_argument(
         "--keep-pki", action="store_true", default=bool(_env("KEEP_PKI")), help="keep the certificates"
@@ -193,6 +234,18 @@ def _making_options(made: dict[str, _Parser]) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) <= MAX_JOBS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of scenarios from 1 to {MAX_JOBS}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UDP port")
     return int(text)
 
 

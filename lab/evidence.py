@@ -73,7 +73,8 @@ def write(
         (directory / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         (directory / "summary.txt").write_text(summary + "\n")
         rungs = ladder.build(events)
-        text = ladder_text.render(rungs, Style(False))
+        narrow = ladder.build(events, most=ladder_text.lanes_in(ladder_text.WIDTH))
+        text = ladder_text.render(narrow, Style(False))
         (directory / "ladder.txt").write_text("\n".join(text) + "\n", "utf-8")
         (directory / "ladder.svg").write_text(ladder_svg.render(rungs, directory.name), "utf-8")
         _point_latest(directory)
@@ -83,9 +84,17 @@ def write(
 
 def find_run(name: str, *, only_path: bool = False) -> Path | None:
     """The directory of a run: its path, or (unless `only_path`) the name of a lab, whose latest run it is."""
+    if not name:
+        return None
     places = [Path(name), Path(name) / "latest"]
     places += [] if only_path else [runs_directory() / name, runs_directory() / name / "latest"]
     return next((place.resolve() for place in places if (place / EVENTS).is_file()), None)
+
+
+def newest() -> Path | None:
+    """The directory of the run that ended last, of whatever lab; None where there is none."""
+    runs = [path.parent for path in runs_directory().glob(f"*/*/{EVENTS}") if not path.parent.is_symlink()]
+    return max(runs, key=lambda run: (run / EVENTS).stat().st_mtime, default=None)
 
 
 def read_events(directory: Path) -> list[NodeEvent]:

@@ -32,6 +32,11 @@ def annotations(suite: Suite) -> list[str]:
     return lines
 
 
+def problem(file: str, line: int, column: int, text: str) -> str:
+    """A workflow command for one thing wrong with a file."""
+    return f"::error file={_property(file)},line={line},col={column}::{_data(printable(text))}"
+
+
 def _failed(suite: Suite) -> list[Case]:
     return [case for case in suite.cases if case.result in (Result.FAILED, Result.ERROR)]
 

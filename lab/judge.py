@@ -115,7 +115,7 @@ class Judge:
             case ControlStep():
                 self._control(step, plan.members(step.group))
             case FaultStep() if plan.wire is not None:
-                wires.change(self._lab, plan.wire.name, step.fault)
+                wires.change(self._lab, plan.wire.name, step.faults)
         return True
 
     def _wait(self, step: WaitStep, members: Sequence[str], deadline: float) -> bool:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -26,6 +26,8 @@ from lab.text import printable
 
 #: Events that a case which passed shows; one that failed shows as many as the terminal.
 SHOWN_IF_PASSED = 3
+#: The property of a suite that says what ended the waiting early.
+BROKEN = "broken"
 # What `printable` leaves and XML 1.0 cannot hold (section 2.2, Char).
 _NOT_XML = re.compile("[\ufffe\uffff]")
 
@@ -171,6 +173,36 @@ def _case(element: Xml.Element, suite: Suite, case: Case) -> None:
 
 def _text(text: str) -> str:
     return _NOT_XML.sub("\ufffd", printable(text))
+
+
+def read(text: str) -> list[Suite]:
+    """The suites of a file that `document` made."""
+    return [_read_suite(element) for element in Xml.fromstring(text)]
+
+
+def _read_suite(element: Xml.Element) -> Suite:
+    at = element.attrib
+    return Suite(
+        name=at["name"],
+        file=at["file"],
+        began=datetime.fromisoformat(at["timestamp"]).replace(tzinfo=UTC),
+        seconds=float(at["time"]),
+        cases=tuple(_read_case(case, at["name"]) for case in element.iter("testcase")),
+        about=tuple((found.attrib["name"], found.attrib["value"]) for found in element.iter("property")),
+    )
+
+
+def _read_case(element: Xml.Element, suite: str) -> Case:
+    found = {result: child for result in Result if (child := element.find(result.value)) is not None}
+    result = next(iter(found), Result.PASSED)
+    return Case(
+        node=element.attrib["classname"].removeprefix(f"{suite}."),
+        name=element.attrib["name"],
+        result=result,
+        line=int(element.attrib["line"]),
+        message=found[result].attrib["message"] if found else "",
+        told=element.findtext("system-out", ""),
+    )
 
 
 def write(path: Path, suites: Sequence[Suite]) -> None:

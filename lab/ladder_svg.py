@@ -1,139 +1,207 @@
-"""The ladder as a picture: one self-contained SVG without scripts or fonts; `title` has the details."""
+"""The ladder as a picture: one self-contained SVG without scripts or fonts, for light and dark surroundings.
+
+`title` has the details. Text is monospace, so that its width is known before it is drawn.
+"""
 
 import html
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from lab.ladder import Fate, Kind, Ladder, Message, Note, since, title
+from lab.ladder_place import Place, Size, place, wide
+from lab.ladder_values import Fate, Fold, Kind, Ladder, Message, Note, Row, folded, not_shown, since, title
+from lab.palette import dark, light
 
-#: Pixels. Text is monospace, so that its width is known: characters of 12 px are 7.3 px wide at most.
-_TIME, _GAP, _MARGIN, _HEAD = 100, 620, 90, 56
-_LINE, _SPACE, _NOTE = 16, 20, 22
+#: Characters of 12 px are 7.3 px wide at most.
 _CHARACTER = 7.3
+#: Pixels: from one line of text to the next, below an arrow, from one note to the next.
+_LINE, _SPACE, _NOTE = 16, 20, 22
+_HEAD = 56
 _COLOURS = {
-    Fate.ARRIVED: "#0b62a4",
-    Fate.LOST: "#9a6700",
-    Fate.DROPPED: "#b3261e",
-    Fate.FOREIGN: "#9a6700",
-    Kind.KEYS: "#7b1fa2",
-    Kind.STATE: "#1b6e2f",
-    Kind.TROUBLE: "#b3261e",
+    Fate.ARRIVED: "blue",
+    Fate.LOST: "amber",
+    Fate.STOPPED: "orange",
+    Fate.PASSED: "orange",
+    Fate.DROPPED: "red",
+    Fate.FOREIGN: "amber",
+    Kind.KEYS: "purple",
+    Kind.STATE: "green",
+    Kind.TROUBLE: "red",
+    Kind.WIRE: "orange",
 }
-_STYLE = (
-    "text{font:12px ui-monospace,'DejaVu Sans Mono',monospace;fill:#1f2328}"
-    "text{paint-order:stroke;stroke:#fff;stroke-width:3px}.head{stroke:none}"
-    ".head{font-weight:bold;font-size:14px}.time{fill:#57606a;font-size:11px}.name{font-weight:bold}"
-)
+_INKS = ("ink", "dim", *dict.fromkeys(_COLOURS.values()))
+#: A link of a row, by its place among the rows.
+Links = Mapping[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the lanes are."""
+def _style() -> str:
+    """Everything is said of `.ladder`: in a page the style is everybody's."""
+    shape = (
+        ".ladder text{font:12px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;white-space:pre;"
+        "paint-order:stroke;stroke-width:5px;stroke-linejoin:round}"
+        ".ladder .head{font-weight:bold;font-size:14px;stroke:none}.ladder .name{font-weight:bold}"
+        ".ladder .time{font-size:11px}.ladder a:focus text,.ladder a:hover text{text-decoration:underline}"
+    )
+    return f"{shape}{_inks(0)}@media(prefers-color-scheme:dark){{{_inks(1)}}}"
 
-    lanes: dict[str, int]
-    width: int
 
-    def rightmost(self, node: str) -> bool:
-        return len(self.lanes) > 1 and self.lanes[node] == max(self.lanes.values())
+def _inks(theme: int) -> str:
+    colour = (light, dark)[theme]
+    rules = [f".ladder .{name}{{fill:{colour(name)};stroke:{colour(name)}}}" for name in _INKS]
+    rules.append(f".ladder .paper,.ladder .hollow{{fill:{colour('paper')}}}")
+    rules.append(f".ladder .lane{{stroke:{colour('lane')};fill:{colour('panel')}}}")
+    rules.append(f".ladder text{{stroke:{colour('paper')}}}")
+    rules += [f".ladder text.{name}{{fill:{colour(name)};stroke:{colour('paper')}}}" for name in _INKS]
+    return "".join(rules)
 
 
-def render(ladder: Ladder, heading: str) -> str:
+def render(ladder: Ladder, heading: str, size: Size | None = None, links: Links | None = None) -> str:
     """The picture, with a heading and the time of the first message as zero."""
-    lanes = {node: _TIME + _MARGIN + index * _GAP for index, node in enumerate(ladder.lanes)}
-    place = _Place(lanes, _TIME + 2 * _MARGIN + max(len(lanes) - 1, 1) * _GAP)
-    y, body = _HEAD + 34, []
-    for row in ladder.rows:
-        drawn, height = _note(row, place, y) if isinstance(row, Note) else _message(row, place, y)
-        body.append(drawn)
+    where = place(ladder, size or wide(len(ladder.lanes)))
+    y, body = (_HEAD if heading else _HEAD - 28) + 34, []
+    for number, row in enumerate(ladder.rows):
+        drawn, height = _row(row, where, y)
+        link = (links or {}).get(number)
+        body.append(f'<a href="{html.escape(link)}">{drawn}</a>' if link else drawn)
         y += height
-    if ladder.hidden:
-        body.append(_text(_TIME, y + 10, f"not shown: {', '.join(ladder.hidden)}", "time"))
-        y += 20
-    return "\n".join([*_frame(place, y + 16, heading), *body, "</svg>", ""])
+    for line in _wrapped(not_shown(ladder), where.width - where.size.time - 20):
+        body.append(_text(where.size.time + 10, y + 10, line, "time dim"))
+        y += _LINE
+    return "\n".join([*_frame(where, y + 16, heading, bool(links)), *body, "</svg>", ""])
 
 
-def _frame(place: _Place, height: int, heading: str) -> Iterator[str]:
-    size = f'width="{place.width}" height="{height}" viewBox="0 0 {place.width} {height}"'
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{html.escape(heading)}">'
-    yield f"<style>{_STYLE}</style>"
-    yield f'<rect width="{place.width}" height="{height}" fill="#ffffff"/>'
-    yield _text(16, 24, heading, "head")
-    for node, x in place.lanes.items():
-        ends = f'x1="{x}" y1="{_HEAD + 12}" x2="{x}" y2="{height - 8}"'
-        yield f'<line {ends} stroke="#8c959f" stroke-width="1.5"/>'
-        half = max(len(node) * 4.3 + 10, 40)
-        yield (
-            f'<rect x="{x - half:.1f}" y="{_HEAD - 16}" width="{2 * half:.1f}" height="28" rx="5" '
-            'fill="#eaeef2" stroke="#8c959f"/>'
-        )
-        yield _text(x, _HEAD + 3, node, "head", "middle")
+def _row(row: Row, where: Place, y: int) -> tuple[str, int]:
+    match row:
+        case Note():
+            return _note(row, where, y, row.seconds, row.text)
+        case Fold(like=Note() as like):
+            return _note(like, where, y, row.seconds, folded(row))
+        case Fold():
+            return _fold(row, where, y)
+        case _:
+            return _message(row, where, y)
 
 
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start", colour: str = "") -> str:
-    style = f' style="fill:{colour}"' if colour else ""
+def _frame(where: Place, height: int, heading: str, has_links: bool) -> Iterator[str]:
+    size = f'width="{where.width}" height="{height}" viewBox="0 0 {where.width} {height}"'
+    label = html.escape(heading or "message ladder")
+    role = f'role="{"group" if has_links else "img"}" aria-label="{label}"'
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" class="ladder" {size} {role}>'
+    yield f"<title>{label}</title><style>{_style()}</style>"
+    yield f'<rect class="paper" width="{where.width}" height="{height}"/>'
+    top = _HEAD if heading else _HEAD - 28
+    if heading:
+        yield _text(16, 24, heading, "head ink")
+    if where.wire_name:
+        yield _vertical(where.wire, top, height, ' stroke-dasharray="2 5"')
+    for node, x in where.lanes.items():
+        yield _vertical(x, top, height, "")
+        yield _head(node, x, where, top, ' rx="5"')
+    if where.wire_name:
+        yield _head(where.wire_name, where.wire, where, top, ' rx="14" stroke-dasharray="2 3"')
+
+
+def _vertical(x: int, top: int, height: int, dashes: str) -> str:
+    ends = f'x1="{x}" y1="{top + 12}" x2="{x}" y2="{height - 8}"'
+    return f'<line class="lane" {ends} stroke-width="1.5"{dashes}/>'
+
+
+def _head(node: str, x: int, where: Place, top: int, corners: str) -> str:
+    half = max(len(node) * 4.3 + 10, 30)
+    middle = min(max(x, half + 1), where.width - half - 1)
+    box = f'x="{middle - half:.1f}" y="{top - 16}" width="{2 * half:.1f}" height="28"'
+    return f'<rect class="lane" {box}{corners}/>{_text(middle, top + 3, node, "head ink", "middle")}'
+
+
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
     where = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
-    return f'<text {where} class="{kind}"{style} xml:space="preserve">{html.escape(text)}</text>'
+    return f'<text {where} class="{kind}">{html.escape(text)}</text>'
 
 
 def _wrapped(text: str, room: float) -> list[str]:
     return textwrap.wrap(text, max(int(room / _CHARACTER), 20)) if text else []
 
 
-def _note(row: Note, place: _Place, y: int) -> tuple[str, int]:
-    """A dot on the node's lane and the words on the inner side of it."""
-    x, colour, right = place.lanes[row.node], _COLOURS[row.kind], place.rightmost(row.node)
-    lines = _wrapped(row.text, _GAP - 40)
-    parts = [_text(8, y + 4, since(row.seconds), "time")]
-    parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>')
+def _time(seconds: float, where: Place, y: int) -> list[str]:
+    """The time in its column, where there is one."""
+    return [_text(8, y + 4, since(seconds), "time dim")] if where.size.time else []
+
+
+def _timed(text: str, seconds: float, where: Place) -> str:
+    return text if where.size.time else f"{since(seconds)}  {text}"
+
+
+def _note(row: Note, where: Place, y: int, seconds: float, said: str) -> tuple[str, int]:
+    """A dot where it happened and the words on the inner side of it."""
+    colour = _COLOURS[row.kind]
+    at_wire = row.kind is Kind.WIRE
+    x = where.wire if at_wire else where.lanes[row.node]
+    lines = _wrapped(_timed(said, seconds, where), where.size.gap - 40)
+    parts = _time(seconds, where, y)
+    if at_wire:
+        # The words are written over the thin line, below its dot.
+        parts.append(f'<circle class="{colour}" cx="{x}" cy="{y}" r="4"/>')
+        parts += [_text(x, y + 4 + n * _LINE, line, colour, "middle") for n, line in enumerate(lines, 1)]
+        return _group(parts, f"{row.node}: {said}"), _NOTE + len(lines) * _LINE
+    right = where.rightmost(row.node)
+    parts.append(f'<circle class="{colour}" cx="{x}" cy="{y}" r="4"/>')
     at, anchor = (x - 12, "end") if right else (x + 12, "start")
-    parts += [_text(at, y + 4 + n * _LINE, line, "", anchor, colour) for n, line in enumerate(lines)]
-    return _group(parts, f"{row.node}: {row.text}"), _NOTE + (len(lines) - 1) * _LINE
+    parts += [_text(at, y + 4 + n * _LINE, line, colour, anchor) for n, line in enumerate(lines)]
+    return _group(parts, f"{row.node}: {said}"), _NOTE + (len(lines) - 1) * _LINE
 
 
-def _message(row: Message, place: _Place, y: int) -> tuple[str, int]:
-    """Name and contents over the arrow; what did not arrive ends half way with a cross and the reason."""
-    start, end = _ends(row, place)
-    middle, room, colour = (start + end) / 2, abs(end - start) - 40, _COLOURS[row.fate]
-    words = [] if row.again else _wrapped(row.contents, room)
-    parts = [_text(8, y + 4, since(row.seconds), "time")]
-    parts.append(_text(middle, y + 4, title(row), "name", "middle", colour))
-    for number, line in enumerate(words, 1):
-        parts.append(_text(middle, y + 4 + number * _LINE, line, "", "middle"))
-    line_y = y + 4 + len(words) * _LINE + 9
+def _fold(row: Fold, where: Place, y: int) -> tuple[str, int]:
+    """Many rows as one line of words between two dotted lines."""
+    if isinstance(row.like, Message):
+        left, right = sorted(where.room(row.like))
+    else:
+        left, right = min(where.lanes.values(), default=0), max(where.lanes.values(), default=0)
+        right = max(right, left + where.size.gap)
+    words = _wrapped(_timed(folded(row), row.seconds, where), right - left - 40)
+    parts = _time(row.seconds, where, y)
+    parts += [_text((left + right) / 2, y + 4 + n * _LINE, t, "dim", "middle") for n, t in enumerate(words)]
+    bottom = y + 4 + (len(words) - 1) * _LINE + 9
+    ends = f'x1="{left + 8}" y1="{bottom}" x2="{right - 8}" y2="{bottom}"'
+    parts.append(f'<line class="dim" {ends} stroke-width="1.5" stroke-dasharray="1 5"/>')
+    return _group(parts, folded(row)), bottom - y + _SPACE
+
+
+def _message(row: Message, where: Place, y: int) -> tuple[str, int]:
+    """Name and contents over the arrow; what did not arrive ends with a cross and the reason."""
+    colour = _COLOURS[row.fate]
+    start, end = where.ends(row)
+    left, right = where.room(row)
+    middle, room = (left + right) / 2, right - left - 40
+    parts = _time(row.seconds, where, y)
+    said = [] if where.size.time else [(since(row.seconds), "time dim")]
+    said += [(line, f"name {colour}") for line in _wrapped(title(row), room)]
+    said += [(line, "ink") for line in (() if row.again else _wrapped(row.contents, room))]
+    parts += [_text(middle, y + 4 + n * _LINE, line, kind, "middle") for n, (line, kind) in enumerate(said)]
+    line_y = y + 4 + (len(said) - 1) * _LINE + 9
     parts += _arrow(row, start, end, line_y, colour)
     height = line_y - y + _SPACE
-    if row.reason:
-        told = _wrapped(row.reason, room)
-        for number, line in enumerate(told):
-            parts.append(_text(middle, line_y + 17 + number * _LINE, line, "", "middle", colour))
+    if row.words:
+        told = _wrapped(row.words, room)
+        parts += [_text(middle, line_y + 17 + n * _LINE, t, colour, "middle") for n, t in enumerate(told)]
         height += 4 + len(told) * _LINE
-    told_of = f"{title(row)}\n{row.contents}\n{row.source or '?'} to {row.target or '?'}: {row.fate.value}"
-    return _group(parts, told_of), height
-
-
-def _ends(row: Message, place: _Place) -> tuple[int, int]:
-    if row.source is None:
-        end = place.lanes[row.target or ""]
-        # It comes out of nowhere: half way, so that no lane seems to have sent it.
-        return (end - _GAP // 2 if place.rightmost(row.target or "") else end + _GAP // 2), end
-    start = place.lanes[row.source]
-    if row.target is not None:
-        return start, place.lanes[row.target]
-    return start, start - _GAP if place.rightmost(row.source) else start + _GAP
+    about = f"{title(row)}\n{row.contents}\n{row.source or '?'} to {row.target or '?'}: {row.fate.value}"
+    return _group(parts, about), height
 
 
 def _arrow(row: Message, start: int, end: int, y: int, colour: str) -> list[str]:
     step = 1 if end > start else -1
-    dashes = ' stroke-dasharray="6 4"' if row.again or row.fate is Fate.FOREIGN else ""
-    arrived = row.fate in (Fate.ARRIVED, Fate.FOREIGN)
-    stop = end - 9 * step if arrived else (start + end) // 2 if row.fate is Fate.LOST else end - 30 * step
-    line = f'<line x1="{start}" y1="{y}" x2="{stop}" y2="{y}" stroke="{colour}" stroke-width="1.5"{dashes}/>'
+    dashed = row.again or row.copy or row.fate in (Fate.FOREIGN, Fate.PASSED)
+    dashes = ' stroke-dasharray="6 4"' if dashed else ""
+    arrived = row.fate in (Fate.ARRIVED, Fate.FOREIGN, Fate.PASSED)
+    stop = {Fate.LOST: (start + end) // 2, Fate.STOPPED: end, Fate.DROPPED: end - 30 * step}.get(
+        row.fate, end - 9 * step
+    )
+    line = f'<line class="{colour}" x1="{start}" y1="{y}" x2="{stop}" y2="{y}" stroke-width="1.5"{dashes}/>'
     if arrived:
         points = f"{end - 1 * step},{y} {end - 11 * step},{y - 5} {end - 11 * step},{y + 5}"
-        return [line, f'<polygon points="{points}" fill="{colour}"/>']
+        hollow = " hollow" if row.fate is Fate.PASSED else ""
+        return [line, f'<polygon class="{colour}{hollow}" points="{points}"/>']
     cross = f"M{stop - 6},{y - 6}L{stop + 6},{y + 6}M{stop - 6},{y + 6}L{stop + 6},{y - 6}"
-    return [line, f'<path d="{cross}" stroke="{colour}" stroke-width="2.5"/>']
+    return [line, f'<path class="{colour}" d="{cross}" stroke-width="2.5"/>']
 
 
 def _group(parts: list[str], about: str) -> str:

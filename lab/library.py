@@ -3,13 +3,13 @@
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
 import yamlschema
-from lab import references
+from lab import editor, references
 from lab.errors import UsageError
 from lab.scenario import Scenario, from_document
 from lab.text import did_you_mean, listing
@@ -35,10 +35,40 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def schema() -> dict[str, Any]:
-    """The JSON schema of scenarios."""
-    text = (files("lab") / "schemas" / "scenario.schema.json").read_text()
-    return cast(dict[str, Any], json.loads(text))
+def schema(name: str = editor.SCENARIO) -> dict[str, Any]:
+    """The JSON schema of scenarios, or another of ours."""
+    return cast(dict[str, Any], json.loads(editor.path(name).read_text("utf-8")))
+
+
+@cache
+def whole_schema() -> dict[str, Any]:
+    """The schema of scenarios with that of the node's configuration where `config` stands."""
+    outer, inner = schema(), schema(editor.NODE)
+    node = outer["$defs"]["node"]
+    config = {
+        **node["properties"]["config"],
+        "properties": inner["properties"],
+        "additionalProperties": False,
+    }
+    node = {**node, "properties": {**node["properties"], "config": config}}
+    return {**outer, "$defs": {**outer["$defs"], "node": node}}
+
+
+@cache
+def formats() -> dict[str, yamlschema.Format]:
+    """What checks the formats of both schemas. Those of the node only it can judge: any text will do here."""
+    anything: yamlschema.Format = str
+    return dict.fromkeys(_formats(schema(editor.NODE)), anything) | {"regex": _regex}
+
+
+def _formats(part: object) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        if isinstance(part.get("format"), str):
+            yield part["format"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from _formats(inner)
 
 
 def load(which: str) -> Scenario:
@@ -61,13 +91,19 @@ def find(which: str) -> Path:
 
 def read(path: Path) -> Scenario:
     """The scenario in a file. Raises UsageError."""
-    try:
-        document = yamlschema.load(shown(path), schema(), {"regex": _regex})
-    except yamlschema.DocumentError as error:
-        raise UsageError(str(error)) from None
-    if problems := references.check(document):
+    document, problems = examine(path)
+    if problems:
         raise UsageError("\n".join(map(str, problems)))
     return from_document(path.stem, shown(path), document.value)
+
+
+def examine(path: Path) -> tuple[yamlschema.Document, tuple[yamlschema.Problem, ...]]:
+    """The document in a scenario file and what is wrong with it. Names are looked at once the schema fits."""
+    try:
+        document = yamlschema.load(shown(path), whole_schema(), formats())
+    except yamlschema.DocumentError as error:
+        return yamlschema.Document(shown(path), None), error.problems
+    return document, references.check(document)
 
 
 def _regex(text: str) -> None:

@@ -103,9 +103,14 @@ class Runner:
                 self.console.line(line)
 
     def collect(self, outcome: Outcome) -> Path:
-        """Begin the run's evidence with what was captured; its directory."""
+        """Begin the run's evidence with what was captured, and its keys; its directory."""
         directory = evidence.begin(outcome.plan.lab, outcome.plan.scenario.name)
         self.backend.lab(outcome.plan.lab).collect(directory)
+        if outcome.plan.keylog:
+            # Only this needs the decoder, which takes a while to import.
+            from lab.unlock import unlock
+
+            unlock(directory)
         return directory
 
     def take_down(self, name: str, *, keep_pki: bool = False) -> Removed:

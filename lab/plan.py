@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lab import editor
 from lab.labels import Role
 from lab.scenario import WIRE, Group, Scenario, Wire
 
@@ -132,6 +133,10 @@ class Plan:
     def names(self) -> tuple[str, ...]:
         """Everybody who tells events: the nodes, then the wire."""
         return (*(node.name for node in self.nodes), *((self.wire.name,) if self.wire else ()))
+
+    def node(self, name: str) -> NodePlan:
+        """The node of that name, which is there."""
+        return next(node for node in self.nodes if node.name == name)
 
     def members(self, group: str) -> tuple[str, ...]:
         """The names of the nodes of a group of the scenario; the wire is a group of its own."""
@@ -278,5 +283,5 @@ def _scalar(value: object) -> str:
 
 
 def document(config: Config) -> str:
-    """The configuration as a YAML file."""
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)
+    """The configuration as a YAML file, for editors as well."""
+    return editor.comment(editor.NODE) + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=False)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lab.render import EVENTS
-from lab.scenario import WIRE
+from lab.scenario import WIRE, groups
 from lab.text import did_you_mean, listing
+from lab.wire import faults
+from lab.wire.problems import ConfigError
 from yamlschema import Document, Problem
 
 Place = tuple[str | int, ...]
@@ -31,6 +33,8 @@ def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | 
         yield _node(document, at, name, told, at_key=True)
         for which in ("events", "never"):
             yield from _patterns(document, (*at, which), entry.get(which, ()))
+    for index, fault in enumerate((document.value.get("wire") or {}).get("faults", ())):
+        yield _fault(document, ("wire", "faults", index), fault)
     for index, step in enumerate(document.value.get("steps", ())):
         yield from _step(document, ("steps", index), step, nodes, told)
 
@@ -39,9 +43,11 @@ def _step(
     document: Document, at: Place, step: dict[str, Any], nodes: tuple[str, ...], told: tuple[str, ...]
 ) -> Iterator[Problem | None]:
     ((verb, given),) = step.items()
-    if verb in ("fault", "calm"):
+    if verb == "faults":
         if "wire" not in document.value:
-            yield document.problem(at, f"{verb}: the scenario has no wire: add `wire:` to it")
+            yield document.problem(at, "faults: the scenario has no wire: add `wire:` to it")
+        for index, fault in enumerate(given):
+            yield _fault(document, (*at, verb, index), fault)
     elif verb == "wait":
         yield _node(document, (*at, verb, "node"), given["node"], told)
         yield _event(document, (*at, verb, "event"), given["event"])
@@ -49,6 +55,18 @@ def _step(
         yield _node(document, (*at, verb, "node"), given["node"], nodes)
     else:
         yield _node(document, (*at, verb), given, nodes)
+
+
+def _fault(document: Document, at: Place, fault: object) -> Problem | None:
+    """What the wire node would say of a fault: it is the judge of its own words."""
+    names = [name for group in groups(document.value) for name in group.members()]
+    try:
+        faults.read(fault, names)
+    except ConfigError as error:
+        place = (*at, *error.path)
+        # A key that is missing has no place of its own.
+        return document.problem(place if place in document.marks else at, error.problem)
+    return None
 
 
 def _patterns(document: Document, at: Place, patterns: Iterable[Any]) -> Iterator[Problem | None]:

@@ -112,9 +112,9 @@ class ControlStep:
 
 @dataclass(frozen=True, slots=True)
 class FaultStep:
-    """Add a fault to the wire; None takes all of them away."""
+    """Put these faults in force, in place of those before; none: an honest wire."""
 
-    fault: Mapping[str, Any] | None
+    faults: tuple[Mapping[str, Any], ...]
 
 
 Step = WaitStep | StopStep | KillStep | StartStep | ControlStep | FaultStep
@@ -150,12 +150,11 @@ class Scenario:
 
 def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenario:
     """Read a document that fits the schema; raises UsageError for references to nodes that are not there."""
-    groups = tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
     scenario = Scenario(
         name=name,
         title=document["title"],
         description=document["description"].strip(),
-        groups=groups,
+        groups=groups(document),
         credentials=document.get("credentials", {}),
         steps=tuple(_step(step) for step in document.get("steps", ())),
         expect={key: _expectation(entry) for key, entry in document["expect"].items()},
@@ -165,6 +164,11 @@ def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenar
     )
     _check_members(scenario, source)
     return scenario
+
+
+def groups(document: Mapping[str, Any]) -> tuple[Group, ...]:
+    """The nodes of a document that fits the schema."""
+    return tuple(_group(key, entry) for key, entry in document.get("nodes", _DEFAULT_NODES).items())
 
 
 _DEFAULT_NODES: Mapping[str, Mapping[str, Any]] = {"responder": {}, "initiator": {}}
@@ -189,10 +193,8 @@ def _step(entry: Mapping[str, Any]) -> Step:
             return StartStep(given)
         case "ctl":
             return ControlStep(given["node"], tuple(given["command"]))
-        case "fault":
-            return FaultStep(given)
         case _:
-            return FaultStep(None)
+            return FaultStep(tuple(given))
 
 
 def _wire(entry: Mapping[str, Any] | None) -> Wire:

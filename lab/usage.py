@@ -13,7 +13,7 @@ VARIABLES = frozenset(
     PREFIX + name
     for name in (
         *("NAME", "BACKEND", "OUTPUT", "TIMEOUT", "QUIET", "VERBOSE", "NO_COLOR"),
-        *("SUBNET", "KEY_TYPE", "KEEP", "KEEP_PKI", "JUNIT", "WIRE"),
+        *("SUBNET", "KEY_TYPE", "KEEP", "KEEP_PKI", "JUNIT", "JOBS", "WIRE"),
         *("HOME", "RUNS", "SCENARIOS"),
         *("SESSION", "BASE"),
     )

@@ -25,6 +25,6 @@ def ask(lab: Lab, name: str, *words: str) -> Mapping[str, Any]:
     return found
 
 
-def change(lab: Lab, name: str, fault: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Add a fault; None takes all of them away. Raises CheckFailed."""
-    return ask(lab, name, "reset") if fault is None else ask(lab, name, "set", json.dumps(dict(fault)))
+def change(lab: Lab, name: str, faults: Sequence[Mapping[str, Any]]) -> None:
+    """Put these faults in force, in place of those before; none: an honest wire. Raises CheckFailed."""
+    ask(lab, name, *(["set", json.dumps([dict(fault) for fault in faults])] if faults else ["reset"]))

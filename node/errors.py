@@ -22,6 +22,7 @@ class DropReason(StrEnum):
     OVERSIZED = "oversized"
     MALFORMED = "malformed"
     NOT_CANONICAL = "not_canonical"
+    STOPPING = "stopping"
     UNSUPPORTED_VERSION = "unsupported_version"
     UNKNOWN_EXCHANGE = "unknown_exchange"
     UNKNOWN_SPI = "unknown_spi"

@@ -2,20 +2,20 @@
 
 Rules:
 
-1. Every line is written at once and as a whole. A reader that went away must not stop the node: that
-   stream is simply over.
+1. Every line is written at once and as a whole. No reader can stop the node: the stream of one that went
+   away is simply over, one that stalls is waited for a moment, then loses lines, and is told how many.
 2. Discarded datagrams are told in full a few times for each reason, then at every power of ten; the
    counters are exact.
 3. Nothing here decides anything; what happened comes from elsewhere.
 """
 
-import contextlib
 import json
+import math
 import os
 import select
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from node.errors import DropReason
@@ -26,30 +26,95 @@ from node.prose import Palette, render
 #: Discarded datagrams of one reason that are told in full.
 TOLD_IN_FULL = 5
 
+#: Seconds that a node waits for a reader in all, once in `RECOVERY` seconds: longer than a busy one needs,
+#: shorter than peers and signals can wait.
+PATIENCE, RECOVERY = 2.0, 10.0
+
 
 class LineWriter:
-    """Writes whole lines to a descriptor, until the reader goes away."""
+    """Writes whole lines to a descriptor until the reader goes away; a reader that stalls loses lines.
+
+    The descriptor is shared with others and stays as it is: what is written at once is no more than a pipe
+    takes without blocking when it is ready.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
         self._open = True
+        self._rest = b""
+        self._stalled = False
+        self._patience, self._waited_at = 0.0, -math.inf
 
-    def write(self, line: str) -> None:
-        """Write `line` and a newline. What is no Unicode text (lone surrogates) is escaped."""
-        octets = (line + "\n").encode("utf-8", "backslashreplace")
-        while octets and self._open:
+    def write(self, line: str) -> bool:
+        """Write `line` and a newline; False where the reader stalls and nothing of the line was written.
+
+        What is no Unicode text (lone surrogates) is escaped.
+        """
+        if not self._flush():
+            return False
+        octets = self._rest = (line + "\n").encode("utf-8", "backslashreplace")
+        if not self._flush() and len(self._rest) == len(octets):
+            self._rest = b""
+            return False
+        return True
+
+    def _flush(self) -> bool:
+        """Write the rest of a line; False where some of it is left."""
+        while self._rest and self._open:
             try:
-                octets = octets[os.write(self._descriptor, octets) :]
+                if not self._ready():
+                    self._stalled = True
+                    return False
+                self._rest = self._rest[os.write(self._descriptor, self._rest[: select.PIPE_BUF]) :]
             except BlockingIOError:
-                # The other end made it non-blocking: wait until it takes more.
-                _wait_writable(self._descriptor)
+                # Somebody made it non-blocking, and it takes less than it said.
+                self._stalled = True
+                return False
             except OSError:
                 self._open = False
+            self._stalled = False
+        self._rest = b""
+        return True
+
+    def _ready(self) -> bool:
+        """Whether the reader takes more. One that has not stalled yet is waited for, `PATIENCE` in all."""
+        if self._poll.poll(0):
+            return True
+        if self._stalled:
+            return False
+        begin = clock.monotonic()
+        if begin - self._waited_at >= RECOVERY:
+            self._patience = PATIENCE
+        ready = bool(self._poll.poll(1000 * self._patience))
+        self._waited_at = clock.monotonic()
+        self._patience = max(0.0, self._patience - (self._waited_at - begin))
+        return ready
 
 
-def _wait_writable(descriptor: int) -> None:
-    with contextlib.suppress(OSError):
-        select.select([], [descriptor], [], 1.0)
+#: Writes a line; False where it was lost. What returns nothing loses nothing.
+Write = Callable[[str], bool | None]
+
+
+class _Stream:
+    """One of the two streams, and how many lines its reader has lost."""
+
+    def __init__(self, write: Write, render: Callable[[str, EventName, Mapping[str, object]], str]) -> None:
+        self._write, self._render = write, render
+        self._untold = 0
+        self.lost = 0
+
+    def tell(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> None:
+        """Write an event; before it, how many were lost, where some were."""
+        if self._untold and self._put(stamp, EventName.EVENTS_LOST, {"count": self._untold}):
+            self._untold = 0
+        if self._untold or not self._put(stamp, name, fields):
+            self._untold += 1
+            self.lost += 1
+
+    def _put(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> bool:
+        return self._write(self._render(stamp, name, fields)) is not False
 
 
 class EventLog:
@@ -58,28 +123,41 @@ class EventLog:
     def __init__(
         self,
         node: str,
-        json_lines: Callable[[str], None] | None,
-        prose_lines: Callable[[str], None] | None,
+        json_lines: Write | None,
+        prose_lines: Write | None,
         palette: Palette,
         now: Callable[[], datetime] = clock.utc,
     ) -> None:
         self._node, self._now, self._palette = node, now, palette
-        self._json_lines, self._prose_lines = json_lines, prose_lines
+        self._streams = {
+            kind: _Stream(write, render)
+            for kind, write, render in (("json", json_lines, self._json), ("prose", prose_lines, self._prose))
+            if write is not None
+        }
         #: Discarded datagrams and inner packets by reason, all of them.
         self.dropped: Counter[str] = Counter()
-        #: Events by name, all of them.
+        #: Events by name, all of them, also those that a reader lost.
         self.emitted: Counter[str] = Counter()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Events that the reader of a stream lost because it stalled."""
+        return {kind: stream.lost for kind, stream in self._streams.items()}
 
     def emit(self, name: EventName, /, **fields: object) -> None:
         """Write one event. Fields are JSON scalars and lists of them."""
         self.emitted[name] += 1
         stamp = clock.stamp(self._now())
-        if self._json_lines:
-            event = {"ts": stamp, "event": str(name), "node": self._node, **fields}
-            # The one control character that JSON lets pass.
-            self._json_lines(json.dumps(event, separators=(",", ":")).replace("\x7f", "\\u007f"))
-        if self._prose_lines:
-            self._prose_lines(render(stamp, self._node, name, fields, self._palette))
+        for stream in self._streams.values():
+            stream.tell(stamp, name, fields)
+
+    def _json(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> str:
+        event = {"ts": stamp, "event": str(name), "node": self._node, **fields}
+        # The one control character that JSON lets pass.
+        return json.dumps(event, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+    def _prose(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> str:
+        return render(stamp, self._node, name, fields, self._palette)
 
     def count(self, name: EventName) -> None:
         """Count an event without telling it."""

@@ -6,10 +6,15 @@ Rules:
 2. A missing field never breaks a line; a name without a template is shown with its fields.
 """
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from node.model.events import EventName as E
+
+# Python imports an encoding when it is first used: that may be after the node became a user who cannot read
+# Python's own files, and with text that a peer chose.
+_escaped = codecs.lookup("unicode_escape").encode
 
 _MESSAGE_SENT = "generating {} {{kind}} {{message_id}} [ {{payloads}} ] for {{peer}} ({{octets}} bytes)"
 _MESSAGE_RECEIVED = "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{peer}} ({{octets}} bytes)"
@@ -27,6 +32,7 @@ _TEMPLATES: dict[E, str] = {
     E.TUN_GONE: "the TUN device is gone: {reason}",
     E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
     E.CONTROL_READY: "control socket at {socket}",
+    E.EVENTS_LOST: "{count} lines were not read in time and are lost",
     E.NODE_STOPPING: "stopping: {reason}",
     E.NODE_STOPPED: "stopped after {uptime} s",
     E.NODE_FAILED: "FAILED: {detail}",
@@ -92,6 +98,7 @@ _WARN = frozenset(
         E.CHILD_SA_EXPIRING,
         E.COOKIES_REQUIRED,
         E.DATAGRAM_DROPPED,
+        E.EVENTS_LOST,
         E.KEYLOG_ENABLED,
         E.KEYLOG_FAILED,
         E.PACKET_DROPPED,
@@ -140,7 +147,7 @@ def escape(text: str) -> str:
     """`text` with everything that is not printable as `\\x1b` or `\\u2028`."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c)[0].decode() for c in text)
 
 
 class _Fields(dict[str, str]):

@@ -440,8 +440,12 @@ class DockerBackend:
     def _start_and_wait(self, summary: dict[str, Any]) -> None:
         """Start a container and wait until it is ready, or has ended."""
         api, container = self._engine.api, summary["Id"]
-        if not _started(api, container):
-            return
+        try:
+            api.start(container)
+        except APIError:
+            if self._beside_has_ended(container):
+                return
+            raise
         if (event := _READY.get(_role_of(summary))) is None:
             return
         stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=True)
@@ -450,9 +454,15 @@ class DockerBackend:
         finally:
             end_stream(stream)
         # A node that fails is judged; without its watcher a lab would look fine and prove nothing.
-        if not ready and _role_of(summary) in _WATCHERS:
+        if not ready and _role_of(summary) in _WATCHERS and not self._beside_has_ended(container):
             said = api.logs(container, stdout=False, stderr=True, tail=1).decode("utf-8", "replace").strip()
             raise EnvironmentNotReady(f"{_node_of(summary)} did not start: {said or 'it said nothing'}")
+
+    def _beside_has_ended(self, container: str) -> bool:
+        """Whether this container shares the network of a node that does not run any more."""
+        mode = self._engine.api.inspect_container(container)["HostConfig"]["NetworkMode"]
+        node = mode.removeprefix("container:")
+        return node != mode and not self._engine.api.inspect_container(node)["State"]["Running"]
 
     def remove(self, name: str, *, keep_pki: bool) -> Removed:
         """Stop the nodes gracefully and remove everything that carries this lab's label."""
@@ -479,17 +489,6 @@ class DockerBackend:
                 at_once(lambda volume: gone_is_fine(partial(api.remove_volume, volume)), volumes)
                 removed += [("volume", volume) for volume in volumes]
         return Removed(tuple(removed))
-
-
-def _started(api: Any, container: str) -> bool:
-    """Start a container; False where the node whose network it shares has ended, which is judged."""
-    try:
-        api.start(container)
-    except APIError as error:
-        if "non running container" in str(error.explanation):
-            return False
-        raise
-    return True
 
 
 def _run_ca(api: Any, container: str, tell: Tell) -> tuple[Certificate, ...]:

@@ -24,7 +24,7 @@ _EXAMPLES = """\
 examples:
   ipseclab up --wire                                   a lab with a wire node
   ipseclab fault set --loss 20 --delay 50 --jitter 10  20 % lost, the rest 40 to 60 ms later
-  ipseclab fault set --drop "IKE_AUTH response 1" --times 1
+  ipseclab fault set --drop "IKE_AUTH response 1" --times 1      in place of what was set before
   ipseclab fault set --replay "ESP sequence 7"
   ipseclab fault set --fault '{"match": "ESP to responder", "act": "corrupt", "times": 3}'
   ipseclab fault rebind initiator                      its NAT mapping changes
@@ -61,7 +61,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def fault(context: Context, options: argparse.Namespace) -> int:
-    """Show, add or take away what the wire node of a lab that is up does to datagrams."""
+    """Show what the wire node of a lab that is up does to datagrams, or put other faults in its place."""
     _, lab, info = context.find()
     name = next((node.name for node in info.nodes if node.role is Role.WIRE), None)
     if name is None:
@@ -71,10 +71,9 @@ def fault(context: Context, options: argparse.Namespace) -> int:
         )
     match options.action:
         case "set":
-            for wanted in _wanted(options):
-                wires.change(lab, name, wanted)
+            wires.change(lab, name, _wanted(options))
         case "reset":
-            wires.change(lab, name, None)
+            wires.change(lab, name, ())
         case "rebind":
             wires.ask(lab, name, "rebind", *([options.node] if options.node else []))
     _show(context, wires.ask(lab, name, "show"))
@@ -82,13 +81,15 @@ def fault(context: Context, options: argparse.Namespace) -> int:
 
 
 def _show(context: Context, told: Mapping[str, Any]) -> None:
-    faults = told.get("faults", [])
+    faults = told["faults"]
     if context.json:
-        output.print_json("fault", {"faults": faults})
+        shown = ("seed", "target", "faults", "mappings", "relayed", "acted", "held", "lost")
+        output.print_json("fault", {key: told[key] for key in shown})
     elif not faults:
         print("no faults: every datagram is relayed as it is", flush=True)
     else:
-        print("\n".join(f"{number}  {text}" for number, text in enumerate(faults, 1)), flush=True)
+        rows = [(str(n), f["fault"], str(f["matched"]), str(f["acted"])) for n, f in enumerate(faults, 1)]
+        print(output.table(("NO", "FAULT", "MATCHED", "ACTED"), rows, context.style), flush=True)
 
 
 def _wanted(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -1,15 +1,19 @@
-"""`ipseclab run`, `scenarios`, `lint`: scenarios and their verdicts."""
+"""`ipseclab run`, `scenarios`: scenarios and their verdicts."""
 
 import argparse
+import json
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-from lab import evidence, library, output, story
+from lab import evidence, junit, leaks, library, output, story
 from lab.backends.base import Backend
-from lab.commands import facts
+from lab.commands import facts, verdicts
 from lab.commands.context import Context
+from lab.commands.jobs import Job, Jobs
 from lab.commands.reports import Reports
 from lab.commands.up import undisturbed
-from lab.errors import ExitCode, LabError
+from lab.errors import ExitCode, LabError, UsageError
 from lab.labels import check_name, new_session
 from lab.lifecycle import Outcome, Runner
 from lab.scenario import Scenario
@@ -19,25 +23,79 @@ ALL = "all"
 
 
 def run(context: Context, options: argparse.Namespace) -> int:
-    """Bring up, judge, say, keep the evidence, take down; one scenario or all of them."""
-    names = library.names() if options.scenario == ALL else (options.scenario,)
+    """Bring up, judge, say, keep the evidence, take down; one scenario, several or all of them."""
+    names = [name for asked in options.scenarios for name in (library.names() if asked == ALL else (asked,))]
     scenarios = [library.load(name) for name in names]
+    if options.list:
+        return _list(context, scenarios)
+    if options.jobs > 1 and context.name:
+        raise UsageError("--jobs: every scenario needs a lab of its own: leave out --name")
     evidence.check()
     reports = Reports(context, options.junit)
     reports.open()
     backend = context.new_backend(options.subnet)
+    if options.jobs > 1 and options.subnet and backend.name == "docker":
+        raise UsageError("--jobs: networks of one engine need subnets of their own: leave out --subnet")
     results = []
     try:
-        for name, scenario in zip(names, scenarios, strict=True):
-            results.append(_run_one(context, context.runner(backend), (name, scenario), options, reports))
+        if options.jobs > 1:
+            results = _side_by_side(context, backend, names, options, reports)
+        else:
+            for asked in zip(names, scenarios, strict=True):
+                results.append(_run_one(context, context.runner(backend), asked, options, reports))
     finally:
         reports.close()
     passed = sum(bool(result["passed"]) for result in results)
     if context.json:
         output.print_json("run", {"passed": passed == len(results), "results": results})
     if len(results) > 1:
+        context.console.line(f"\n{verdicts.table(reports.suites, context.console.style)}")
         context.console.line(f"{passed} of {len(results)} scenarios passed")
     return ExitCode.OK if passed == len(results) else ExitCode.CHECK_FAILED
+
+
+def _list(context: Context, found: Sequence[Scenario]) -> int:
+    """The names alone, for whoever wants to start each of them somewhere else."""
+    if context.json:
+        _print_scenarios(found)
+    else:
+        print("\n".join(scenario.name for scenario in found), flush=True)
+    return ExitCode.OK
+
+
+def _side_by_side(
+    context: Context, backend: Backend, names: Sequence[str], options: argparse.Namespace, reports: Reports
+) -> list[dict[str, object]]:
+    """Run them at the same time; their results in the order of the names."""
+    given = {"--backend": backend.name, "--subnet": options.subnet, "--key-type": options.key_type}
+    words = [word for option, value in given.items() if value for word in (option, value)]
+    words += ["--keep"] if options.keep else []
+    words += {-1: ["--quiet"], 1: ["--verbose"]}.get(context.console.verbosity, [])
+    jobs = Jobs(words, context.console.style.enabled, options.jobs)
+    context.console.line(f"{len(names)} scenarios, {options.jobs} at a time ({backend.name})")
+    results = {}
+    with closing(jobs.run(names)) as ended:
+        for job in ended:
+            results[job.number] = _take_in(context, job, reports)
+    return [result for _, result in sorted(results.items())]
+
+
+def _take_in(context: Context, job: Job, reports: Reports) -> dict[str, object]:
+    """Say what a job said, and its verdict; its result. Raises LabError where it could not judge."""
+    print(job.said, end="", file=context.console.stream, flush=True)
+    suites = junit.read(job.junit) if job.junit else []
+    for suite in suites:
+        reports.add(suite)
+    document = json.loads(job.document or "{}")
+    if "results" not in document:
+        error = LabError(f"{job.scenario}: {document.get('error') or f'ended with code {job.code}'}")
+        if job.code in set(ExitCode):
+            error.exit_code = ExitCode(job.code)
+        raise error
+    for suite in () if context.json else suites:
+        print(verdicts.line(suite, context.style), flush=True)
+    (result,) = document["results"]
+    return dict(result)
 
 
 def _run_one(
@@ -71,6 +129,7 @@ def _judge(
             plan = context.plan(name, scenario, options.key_type, capture=True)
             outcome = runner.bring_up(plan, whole=True)
             directory = runner.collect(outcome)
+            outcome = leaks.judged(outcome, directory)
             _tell(context, runner, outcome, directory)
             if options.keep:
                 context.console.line(
@@ -121,8 +180,7 @@ def scenarios(context: Context, options: argparse.Namespace) -> int:
     """The scenarios that can be run by name."""
     found = [library.load(name) for name in library.names()]
     if context.json:
-        listed = [{"name": s.name, "title": s.title, "description": s.description} for s in found]
-        output.print_json("scenarios", {"scenarios": listed})
+        _print_scenarios(found)
     else:
         print(
             output.table(("SCENARIO", "WHAT IT SHOWS"), [(s.name, s.title) for s in found], context.style),
@@ -131,10 +189,6 @@ def scenarios(context: Context, options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def lint(context: Context, options: argparse.Namespace) -> int:
-    """Check scenario files without running anything."""
-    for name in options.files:
-        library.read(Path(name))
-    count = len(options.files)
-    context.console.line(f"{count} files are in order" if count > 1 else f"{options.files[0]} is in order")
-    return ExitCode.OK
+def _print_scenarios(found: Sequence[Scenario]) -> None:
+    listed = [{"name": s.name, "title": s.title, "description": s.description} for s in found]
+    output.print_json("scenarios", {"scenarios": listed})

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import evidence, ladder_svg, ladder_text, output
+from lab import evidence, ladder_svg, ladder_text, ladder_values, output
 from lab import ladder as ladders
 from lab.backends.base import Follower
 from lab.commands.context import Context
@@ -18,22 +18,25 @@ from lab.text import did_you_mean, listing
 def ladder(context: Context, options: argparse.Namespace) -> int:
     """Draw the message ladder of a run or of a lab. As text, and with --svg as a picture."""
     name, events = _events(context, options.target)
-    nodes = list(dict.fromkeys(event.node for event in events))
+    wires = ladders.wires_of(events)
+    nodes = [node for node in dict.fromkeys(event.node for event in events) if node not in wires]
     for node in options.nodes:
         if node not in nodes:
             raise NoSuchLab(
                 f"{name} has no node {node!r}{did_you_mean(node, nodes)}: it has {listing(nodes)}"
             )
-    made = ladders.build(events, options.nodes)
+    columns = shutil.get_terminal_size((ladder_text.WIDTH, 24)).columns
+    drawn_as_text = options.svg is None and not context.json
+    most = ladder_text.lanes_in(columns) if drawn_as_text else ladders.MAX_LANES
+    made = ladders.build(events, options.nodes, min(most, ladders.MAX_LANES))
     if options.svg is not None:
         _write(options.svg, ladder_svg.render(made, name))
         context.console.line(f"written: {options.svg}")
     if context.json:
-        output.print_json("ladder", {"name": name, **ladders.as_json(made)})
+        output.print_json("ladder", {"name": name, **ladder_values.as_json(made)})
     elif options.svg is None:
         plain = options.ascii or "utf" not in (sys.stdout.encoding or "").lower()
         signs = ladder_text.ASCII if plain else ladder_text.UNICODE
-        columns = shutil.get_terminal_size((120, 24)).columns
         print("\n".join(ladder_text.render(made, context.style, columns, signs)), flush=True)
     return ExitCode.OK
 

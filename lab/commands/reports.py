@@ -9,7 +9,7 @@ import yamlschema
 from lab import github, junit, library, places
 from lab.commands.context import Context
 from lab.errors import LabError
-from lab.junit import Suite
+from lab.junit import BROKEN, Suite
 from lab.lifecycle import Outcome
 from lab.places import Source
 from lab.scenario import Scenario
@@ -38,15 +38,17 @@ class Reports:
         scenario = outcome.plan.scenario
         source = self._source(asked, scenario)
         cases = junit.cases(outcome.verdict, list(outcome.records.values()), source)
-        about = [("backend", outcome.info.backend), ("lab", outcome.plan.lab), ("evidence", evidence)]
-        self._add(Suite(scenario.name, source.file, self.began, outcome.seconds, cases, tuple(about)))
+        about = [("backend", outcome.info.backend), ("lab", outcome.plan.lab)]
+        about += [("evidence", evidence)] if evidence else []
+        about += [(BROKEN, " ".join(outcome.verdict.broken))] if outcome.verdict.broken else []
+        self.add(Suite(scenario.name, source.file, self.began, outcome.seconds, cases, tuple(about)))
 
     def not_judged(self, asked: str, scenario: Scenario, problem: LabError) -> None:
         """A scenario could not be judged."""
         seconds = (datetime.now(UTC) - self.began).total_seconds()
         file = library.shown(library.find(asked))
         case = junit.error("lab", "can be judged", str(problem))
-        self._add(Suite(scenario.name, file, self.began, seconds, (case,)))
+        self.add(Suite(scenario.name, file, self.began, seconds, (case,)))
 
     def close(self) -> None:
         """The command ends, whichever way."""
@@ -61,7 +63,8 @@ class Reports:
             # Somebody is editing it: the verdict counts, only the lines are unknown.
             return Source(library.shown(path), {})
 
-    def _add(self, suite: Suite) -> None:
+    def add(self, suite: Suite) -> None:
+        """A scenario has ended, here or in another process."""
         self.suites.append(suite)
         if self.path is not None:
             junit.write(self.path, self.suites)

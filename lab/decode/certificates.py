@@ -1,5 +1,7 @@
 """An X.509 certificate as a tree: whom it names, who issued it, when it is valid. Nothing is judged."""
 
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -7,6 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.utils import CryptographyDeprecationWarning
 
 from lab.decode import der as framing
 from lab.decode.items import octets, shorten
@@ -17,6 +20,8 @@ from lab.text import printable
 #: Octets of a certificate that are looked into: those of a lab have 2,000, and a name can be made endless.
 MAX_CERTIFICATE = 16_384
 _SEQUENCE = 0x30
+#: What a value would look like more names with (RFC 4514 2.4).
+_SPECIAL = re.compile(r'[,+"\\<>;]')
 #: Attribute types of names by their short forms (RFC 4514 3, RFC 2985).
 _ATTRIBUTES = {
     "2.5.4.3": "CN",
@@ -46,6 +51,13 @@ def tree(der: bytes) -> tuple[Item, ...]:
     """What a certificate says. What cannot be read is said in its place."""
     if len(der) > MAX_CERTIFICATE:
         return (Item("not looked into", f"a certificate of more than {MAX_CERTIFICATE} octets"),)
+    with warnings.catch_warnings():
+        # What a later version of the library will refuse is shown, not announced.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return _tree(der)
+
+
+def _tree(der: bytes) -> tuple[Item, ...]:
     try:
         certificate = x509.load_der_x509_certificate(der)
     except _TROUBLE as error:
@@ -86,7 +98,8 @@ def _relative(octets: bytes, at: int, end: int) -> str:
         _, first, behind = framing.element(octets, start, at)
         _, second, stop = framing.element(octets, behind, at)
         oid = framing.dotted(octets[first:behind])
-        pairs.append(f"{_ATTRIBUTES.get(oid, oid)}={octets[second:stop].decode('utf-8', 'backslashreplace')}")
+        value = _SPECIAL.sub(r"\\\g<0>", octets[second:stop].decode("utf-8", "backslashreplace"))
+        pairs.append(f"{_ATTRIBUTES.get(oid, oid)}={value}")
     return "+".join(pairs)
 
 
@@ -142,7 +155,7 @@ def _extensions(certificate: x509.Certificate) -> Iterator[Item]:
 
 def _extension_name(oid: x509.ObjectIdentifier) -> str:
     known = oid._name
-    return oid.dotted_string if known == "Unknown OID" else known[:1].upper() + known[1:]
+    return oid.dotted_string if known == "Unknown OID" else known
 
 
 def _extension_value(value: x509.ExtensionType) -> str:
@@ -153,7 +166,7 @@ def _extension_value(value: x509.ExtensionType) -> str:
             f", path length {value.path_length}" if value.path_length is not None else ""
         )
     if isinstance(value, x509.KeyUsage):
-        return ", ".join(use for use in _USES if getattr(value, use)) or "none"
+        return ", ".join(use.replace("_", " ") for use in _USES if getattr(value, use)) or "none"
     if isinstance(value, x509.ExtendedKeyUsage):
         return ", ".join(f"{use._name} ({use.dotted_string})" for use in value)
     if isinstance(value, x509.SubjectKeyIdentifier):

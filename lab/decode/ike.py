@@ -24,8 +24,8 @@ _SK = 46
 #: Octets of the complete header: the largest values of all its fields need fewer.
 _MAX_HEADER = 66
 
-#: Keys by both SPIs.
-IkeKeyring = Mapping[tuple[bytes, bytes], IkeKeys]
+#: Keys by both SPIs: those of both ends, where they differ.
+IkeKeyring = Mapping[tuple[bytes, bytes], Sequence[IkeKeys]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +162,19 @@ def _closed(header: Header, part: Fields) -> str:
 
 def _open(header: Header, part: Fields, keyring: IkeKeyring) -> tuple[bytes, str]:
     """The plaintext, and with what it was opened. Raises Unreadable."""
-    keys = keyring.get((header.spi_i, header.spi_r))
-    if keys is None:
+    candidates = keyring.get((header.spi_i, header.spi_r), ())
+    if not candidates:
         raise Unreadable(f"no keys of IKE SA {header.spi_i.hex()}/{header.spi_r.hex()}")
     from_initiator = bool(header.flags & INITIATOR)
-    end = "i" if from_initiator else "r"
-    names = f"SK_e{end}" if keys.algorithms.aead else f"SK_a{end} and SK_e{end}"
+    end, used = "i" if from_initiator else "r", candidates[0].algorithms
+    names = f"SK_e{end}" if used.aead else f"SK_a{end} and SK_e{end}"
     sealed = Sealed(header.octets, part["iv"], part["ciphertext"], part["icv"])
-    try:
-        plain = keys.opener(from_initiator).open(sealed)
-    except BadIcv:
-        raise Unreadable(f"the ICV is not that of {names} ({keys.algorithms})") from None
-    return plain, f"opened with {names}, {keys.algorithms}"
+    for keys in candidates:
+        try:
+            return keys.opener(from_initiator).open(sealed), f"opened with {names}, {keys.algorithms}"
+        except BadIcv:
+            continue
+    raise Unreadable(f"the ICV is not that of {names} ({used})")
 
 
 def _encrypted_item(part: Fields, said: str, inside: Sequence[Item]) -> Item:

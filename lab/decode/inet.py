@@ -115,7 +115,7 @@ def _read4(octets: bytes) -> Packet:
     source, destination = octets[12:16], octets[16:20]
     offset, more = (flags & _OFFSET) * 8, bool(flags & _MORE_FRAGMENTS)
     part = Part((source, destination, protocol, identifier), offset, more) if offset or more else None
-    good = "good" if not checksum(octets[:size]) else "wrong"
+    good = "good" if not checksum(octets[:size]) else "wrong, or left to the network card"
     words = [
         word
         for bit, word in ((_DONT_FRAGMENT, "don't fragment"), (_MORE_FRAGMENTS, "more fragments"))
@@ -233,7 +233,7 @@ def udp(packet: Packet) -> Datagram:
 def _verdict(packet: Packet, octets: bytes) -> str:
     """Whether the checksum over pseudo-header and octets is right."""
     pseudo = packet.source + packet.destination + struct.pack("!II", len(octets), packet.protocol)
-    return "wrong" if checksum(pseudo + octets) else "good"
+    return "wrong, or left to the network card" if checksum(pseudo + octets) else "good"
 
 
 def contents(packet: Packet) -> Shown:
@@ -270,7 +270,11 @@ def _icmp(packet: Packet) -> Shown:
     kind, code, given, identifier, sequence = struct.unpack_from("!BBHHH", packet.body)
     name = "ICMP" if packet.protocol == ICMP else "ICMPv6"
     over = packet.body if packet.protocol == ICMP else None
-    good = ("wrong" if checksum(over) else "good") if over else _verdict(packet, packet.body)
+    good = (
+        ("wrong, or left to the network card" if checksum(over) else "good")
+        if over
+        else _verdict(packet, packet.body)
+    )
     echo = _ECHO.get((packet.protocol, kind))
     said = f"echo {echo}" if echo else _ICMP_NAMES.get((packet.protocol, kind), f"type {kind}")
     head = (

@@ -1,7 +1,9 @@
 """The key log of a run: the keys that nodes wrote down, read back and merged.
 
-One JSON object a line, written by `keylog: true`. Both nodes log the same SA; the same twice is one, and two
-that contradict each other are an error. Keys are never printed.
+One JSON object a line, written by `keylog: true`. Both nodes log the same SA, and the same twice is one. A
+file that says two things of one SA is an error. Two nodes may well have derived different keys, where
+somebody between them changed the key exchange: then both are kept, and the ICV tells whose a message is.
+Keys are never printed.
 """
 
 import json
@@ -26,7 +28,7 @@ _DIRECTIONS = ("inbound", "outbound")
 
 
 class KeyLogError(UsageError):
-    """A key log that is none, or that contradicts another; names file and line."""
+    """A key log that is none, or that contradicts itself; names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,21 @@ class IkeKeys:
     def __post_init__(self) -> None:
         for from_initiator in (True, False):
             self.opener(from_initiator)
+
+    @property
+    def identity(self) -> tuple[bytes, ...]:
+        """What the keys belong to."""
+        return (self.spi_i, self.spi_r)
+
+    @property
+    def name(self) -> str:
+        """The SA, for people."""
+        return f"IKE SA {self.spi_i.hex()}/{self.spi_r.hex()}"
+
+    @property
+    def secret(self) -> tuple[object, ...]:
+        """What both ends must agree upon."""
+        return tuple(getattr(self, name) for name in self.__slots__)
 
     def opener(self, from_initiator: bool) -> Opener:
         """What opens the messages of the original initiator, or of the responder."""
@@ -82,9 +99,19 @@ class EspKeys:
         return Opener(self.algorithms, self.key, self.integ_key)
 
     @property
-    def secret(self) -> tuple[Algorithms, bool, bytes, bytes]:
-        """What both ends must agree upon."""
-        return (self.algorithms, self.esn, self.key, self.integ_key)
+    def identity(self) -> tuple[bytes, ...]:
+        """What the keys belong to: an SPI is the receiver's."""
+        return (self.spi, self.destination.encode())
+
+    @property
+    def name(self) -> str:
+        """The SA, for people."""
+        return f"ESP SA {self.spi.hex()} to {self.destination}"
+
+    @property
+    def secret(self) -> tuple[object, ...]:
+        """What both ends must agree upon. Addresses are not in it: behind a NAT both ends see others."""
+        return (self.spi, self.algorithms, self.esn, self.key, self.integ_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +135,18 @@ def read(paths: Iterable[Path]) -> Keys:
     merging = _Merging()
     for path in paths:
         for number, line in _lines(path):
-            where = f"{path}:{number}"
             try:
-                merging.add(_record(line), where)
+                merging.add(_record(line), path, number)
             except ValueError as error:
-                raise KeyLogError(f"{where}: {printable(str(error))}: not a key log of a node") from error
-    return Keys(tuple(merging.ike.values()), tuple(merging.esp))
+                said = printable(str(error))
+                raise KeyLogError(
+                    f"{path}:{number}: {said}: remove the line, or name another file"
+                ) from error
+    found = merging.found.values()
+    return Keys(
+        tuple(record for record in found if isinstance(record, IkeKeys)),
+        tuple(record for record in found if isinstance(record, EspKeys)),
+    )
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
@@ -128,45 +161,20 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-@dataclass(slots=True)
 class _Merging:
-    """Records so far, and where each was found."""
+    """Records so far, each once, and where each file says what."""
 
-    ike: dict[tuple[bytes, bytes], IkeKeys] = field(default_factory=dict)
-    esp: list[EspKeys] = field(default_factory=list)
-    _by_spi: dict[bytes, list[EspKeys]] = field(default_factory=dict)
-    _places: dict[IkeKeys | EspKeys, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.found: dict[tuple[object, ...], IkeKeys | EspKeys] = {}
+        self._said: dict[tuple[Path, type, tuple[bytes, ...]], tuple[tuple[object, ...], int]] = {}
 
-    def add(self, record: IkeKeys | EspKeys, where: str) -> None:
-        """Take in a record. Raises ValueError where it contradicts another."""
-        if isinstance(record, IkeKeys):
-            known = self.ike.setdefault((record.spi_i, record.spi_r), record)
-            if known is record:
-                self._places[record] = where
-            elif known != record:
-                raise ValueError(
-                    f"IKE SA {record.spi_i.hex()}/{record.spi_r.hex()} has other keys than in "
-                    f"{self._places[known]}"
-                )
-        else:
-            self._add_esp(record, where)
-
-    def _add_esp(self, record: EspKeys, where: str) -> None:
-        """An SPI is chosen by the receiver, so two receivers may have the same; behind a NAT both ends see
-        other addresses. So the keys tell whether it is the same SA.
-        """
-        others = self._by_spi.setdefault(record.spi, [])
-        if any(other.secret == record.secret for other in others):
-            return
-        for other in others:
-            if other.destination == record.destination:
-                raise ValueError(
-                    f"ESP SA {record.spi.hex()} to {record.destination} has other keys than in "
-                    f"{self._places[other]}"
-                )
-        others.append(record)
-        self.esp.append(record)
-        self._places[record] = where
+    def add(self, record: IkeKeys | EspKeys, path: Path, number: int) -> None:
+        """Take in a record of a line. Raises ValueError where it contradicts another of the same file."""
+        of_what = (path, type(record), record.identity)
+        secret, line = self._said.setdefault(of_what, (record.secret, number))
+        if secret != record.secret:
+            raise ValueError(f"{record.name} has other keys than in line {line}")
+        self.found.setdefault((type(record), *record.secret), record)
 
 
 _T = TypeVar("_T")

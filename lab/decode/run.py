@@ -79,10 +79,12 @@ class _Decoder:
 
     def __init__(self, capture: pcapng.Capture, keys: Keys, vantage: str, ports: frozenset[int]) -> None:
         self._capture, self._vantage, self._ports = capture, vantage, ports
-        self._ike: dict[tuple[bytes, bytes], IkeKeys] = {(k.spi_i, k.spi_r): k for k in keys.ike}
+        self._ike: dict[tuple[bytes, bytes], list[IkeKeys]] = {}
+        for keys_of_ike in keys.ike:
+            self._ike.setdefault((keys_of_ike.spi_i, keys_of_ike.spi_r), []).append(keys_of_ike)
         by_spi: dict[bytes, list[EspKeys]] = {}
-        for one in keys.esp:
-            by_spi.setdefault(one.spi, []).append(one)
+        for keys_of_esp in keys.esp:
+            by_spi.setdefault(keys_of_esp.spi, []).append(keys_of_esp)
         self._esp = esp.Decapsulator(by_spi)
         self._fragments = frames.Reassembler()
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -26,7 +26,7 @@ from requests.exceptions import RequestException
 from lab import images, labels
 from lab.backends import containers
 from lab.backends.engine import gone_is_fine
-from lab.doctor import host
+from lab.doctor import host, kernel
 from lab.doctor.findings import Finding, fail, ok, warn
 
 #: Seconds for one request. A busy engine takes a second to start a container; a hanging one never answers.
@@ -38,10 +38,14 @@ MADE = labels.PREFIX + "probe"
 #: Seconds after which what a probe made is a leftover.
 LEFT_OVER = 60
 _PROCESS = "or use --backend process"
+#: Probes whose findings nobody needs who looks for what keeps a lab down.
+_EXTRAS = frozenset({"offloads", "udp-offloads", "steering", "ipv6"})
 
 
-def probe(subnet: str | None) -> list[Finding]:
-    """Everything about the engine; only its own finding where it does not answer."""
+def probe(subnet: str | None, *, brief: bool = False) -> list[Finding]:
+    """Everything about the engine; only its own finding where it does not answer. `brief`: what every lab
+    needs.
+    """
     try:
         client = images.connect(REQUEST_TIMEOUT)
         version = client.version()
@@ -49,16 +53,14 @@ def probe(subnet: str | None) -> list[Finding]:
         return [_unreachable(str(error))]
     except (DockerException, RequestException) as error:
         return [_unreachable(images.engine_trouble(str(error)))]
-    with closing(client), ThreadPoolExecutor(5) as pool:
-        jobs: list[Callable[[], list[Finding]]] = [
-            partial(_image, client),
-            partial(_network, client, subnet),
-            partial(_inside, client),
-            partial(_engine_disk, client),
-            partial(_sweep, client),
-        ]
-        found = pool.map(_guarded, jobs)
-        return [_engine(version), *(finding for findings in found for finding in findings)]
+    jobs = [_image, partial(_network, subnet=subnet), _inside, _engine_disk, _sweep]
+    jobs += [] if brief else [_network_ipv6, _capturing]
+    with closing(client), ThreadPoolExecutor(len(jobs)) as pool:
+        told = pool.map(lambda job: _guarded(partial(job, client)), jobs)
+        found = [finding for findings in told for finding in findings]
+    # A node that is not to be seen yet has no use for what makes it faster.
+    shown = [finding for finding in found if not (brief and finding.probe in _EXTRAS)]
+    return [_engine(version), *shown]
 
 
 def _guarded(job: Callable[[], list[Finding]]) -> list[Finding]:
@@ -184,11 +186,15 @@ def _host_routes() -> list[ipaddress.IPv4Network]:
 
 
 @contextmanager
-def _throw_away(client: docker.DockerClient, subnet: str | None) -> Iterator[dict[str, Any]]:
+def _throw_away(
+    client: docker.DockerClient, subnet: str | None, *, ipv6: bool = False
+) -> Iterator[dict[str, Any]]:
     """A network as labs have it, for a moment."""
     pool = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]) if subnet else None
     name = f"ipseclab-doctor-{uuid.uuid4().hex[:8]}"
-    made = client.api.create_network(name, driver="bridge", internal=True, ipam=pool, labels=_mark())
+    made = client.api.create_network(
+        name, driver="bridge", internal=True, ipam=pool, labels=_mark(), enable_ipv6=ipv6
+    )
     try:
         yield client.api.inspect_network(made["Id"])
     finally:
@@ -214,53 +220,112 @@ def _network(client: docker.DockerClient, subnet: str | None) -> list[Finding]:
     return [ok("network", f"made and removed one, {', '.join(given)}")]
 
 
+def _network_ipv6(client: docker.DockerClient) -> list[Finding]:
+    """The same with IPv6: a unique local prefix (RFC 4193), as random as it must be."""
+    prefix = b"\xfd" + os.urandom(7) + bytes(8)
+    subnet = f"{ipaddress.IPv6Address(prefix)}/64"
+    try:
+        with _throw_away(client, subnet, ipv6=True) as made:
+            given = [str(entry["Subnet"]) for entry in made["IPAM"]["Config"]]
+    except APIError as error:
+        said, given = _one_line(error), []
+    else:
+        said = f"the engine made {', '.join(given) or 'none'} of {subnet}"
+    if subnet in given:
+        return [ok("network-ipv6", f"made and removed one, {subnet}")]
+    fix = "only for IPv6 labs: see the engine's log; IPv6 may be off on its host (ipv6.disable=1)"
+    return [warn("network-ipv6", "E-NET-IPV6", f"no network with IPv6: {said}", fix)]
+
+
 # --- in a container ---
 
 _SYSCTL = {"net.ipv6.conf.all.disable_ipv6": "0"}
+#: What a node may do, and what a container that captures may.
+_NODE = {
+    "cap_add": ["NET_ADMIN", "SETUID", "SETGID"],
+    "devices": [f"{containers.TUN_DEVICE}:{containers.TUN_DEVICE}:rwm"],
+}
+_SNIFFER = {"cap_add": ["NET_RAW"]}
 
 
 def _inside(client: docker.DockerClient) -> list[Finding]:
-    """TUN, offloads, ports and IPv6 in a container with the rights of a node; nothing where no image is."""
-    there = client.images.list(name=images.REPOSITORY)
-    if not there:
+    """TUN, ports, offloads and IPv6 in a container with the rights of a node; nothing where no image is."""
+    image = _any_image(client)
+    if image is None:
         return []
-    image = str(there[0].id)
+    words = ("tun", "ports", "udp", "steering", "ipv6")
     try:
         try:
-            code, text = _run(client, image, _SYSCTL)
+            tried = _run(client, image, _NODE, words, _SYSCTL)
         except APIError as error:
             if "ipv6" not in _one_line(error) and "sysctl" not in _one_line(error):
                 raise
-            code, text = _run(client, image, {})
-    except APIError as error:
+            tried = _run(client, image, _NODE, words, {})
+    except (APIError, _Stillborn) as error:
         return [_not_started(_one_line(error))]
-    if code != 0:
-        return [_not_started(text.strip()[-300:] or f"exit code {code}")]
-    return _inside_findings(json.loads(text))
+    place = "in a container"
+    return [
+        kernel.tun_finding("tun", tried["tun"], True, place),
+        *kernel.offload_finding("offloads", tried["tun"]),
+        kernel.ports_finding("container-ports", tried["ports"]),
+        kernel.udp_finding("udp-offloads", tried["udp"], place),
+        kernel.steering_finding("steering", tried["steering"], place),
+        kernel.ipv6_finding("ipv6", tried["ipv6"]),
+    ]
 
 
-def _run(client: docker.DockerClient, image: str, sysctls: dict[str, str]) -> tuple[int, str]:
-    """The exit code and output of `inside` in a container like a node's."""
+def _capturing(client: docker.DockerClient) -> list[Finding]:
+    """A packet socket in a container that may do that and nothing else."""
+    image = _any_image(client)
+    if image is None:
+        return []
+    try:
+        why = _run(client, image, _SNIFFER, ("capture",), {})["capture"]
+    except (APIError, _Stillborn) as error:
+        why = _one_line(error)
+    return [kernel.capture_finding("capture", why, "in a container with NET_RAW alone")]
+
+
+def _any_image(client: docker.DockerClient) -> str | None:
+    there = client.images.list(name=images.REPOSITORY)
+    return str(there[0].id) if there else None
+
+
+class _Stillborn(Exception):
+    """A container that started and did not do what it should."""
+
+
+def _run(
+    client: docker.DockerClient,
+    image: str,
+    rights: Mapping[str, Any],
+    words: Sequence[str],
+    sysctls: Mapping[str, str],
+) -> dict[str, Any]:
+    """What `inside` tells of `words` in a container with these rights. Raises APIError, _Stillborn."""
     api = client.api
     settings = api.create_host_config(
         network_mode="none",
         cap_drop=["ALL"],
-        cap_add=["NET_ADMIN", "SETUID", "SETGID"],
-        devices=[f"{containers.TUN_DEVICE}:{containers.TUN_DEVICE}:rwm"],
         security_opt=["no-new-privileges:true"],
         read_only=True,
-        sysctls=sysctls,
+        sysctls=dict(sysctls),
         mem_limit=containers.MEMORY,
         pids_limit=16,
+        **rights,
     )
-    command = ["python", "-I", "-c", host.script()]
+    command = ["python", "-I", "-c", host.script(), *words]
     made = api.create_container(image, command, labels=_mark(), host_config=settings, stop_timeout=0)["Id"]
     try:
         api.start(made)
         code = int(api.wait(made)["StatusCode"])
-        return code, api.logs(made, stdout=True, stderr=code != 0).decode("utf-8", "replace")
+        text = api.logs(made, stdout=True, stderr=code != 0).decode("utf-8", "replace")
     finally:
         gone_is_fine(partial(api.remove_container, made, force=True))
+    if code != 0:
+        raise _Stillborn(text.strip() or f"exit code {code}")
+    told: dict[str, Any] = json.loads(text)
+    return told
 
 
 def _not_started(said: str) -> Finding:
@@ -269,33 +334,3 @@ def _not_started(said: str) -> Finding:
         return fail("tun", "E-TUN-DEVICE", f"the engine's host has no {containers.TUN_DEVICE}: {said}", fix)
     fix = f"try `docker run --rm {images.REPOSITORY} true`, then the engine's log; {_PROCESS}"
     return fail("container", "E-CONTAINER", f"a container like a node's does not start: {said}", fix)
-
-
-def _inside_findings(tried: dict[str, Any]) -> list[Finding]:
-    found = [host.tun_finding("tun", tried["tun"], True, "in a container")]
-    if (offloads := host.offload_finding(tried["tun"])) is not None:
-        found.append(offloads)
-    found += _port_findings(tried["ports"])
-    found.append(_ipv6_finding(tried["ipv6"]))
-    return found
-
-
-def _port_findings(tried: dict[str, str]) -> Sequence[Finding]:
-    refused = {port: error for port, error in tried.items() if error}
-    if not refused:
-        return [ok("container-ports", f"UDP {', '.join(tried)} can be bound in a container")]
-    told = ", ".join(f"{port} {error}" for port, error in refused.items())
-    if "8000" in refused:
-        fix = f"see the engine's security profile (docker info), {_PROCESS}"
-        return [fail("container-ports", "E-PORT-REFUSED", f"in a container: {told}", fix)]
-    fix = "update the engine (20.10 and newer allow it), or add net.ipv4.ip_unprivileged_port_start=0"
-    return [warn("container-ports", "E-PORT-PRIVILEGED", f"in a container: {told}", fix)]
-
-
-def _ipv6_finding(why: str) -> Finding:
-    if not why:
-        return ok("ipv6", "IPv6 in a container (net.ipv6.conf.all.disable_ipv6=0 is taken)")
-    fix = (
-        "only for IPv6 labs: boot the engine's host without ipv6.disable=1 and let containers set the sysctl"
-    )
-    return warn("ipv6", "E-IPV6", f"no IPv6 in a container: {why}", fix)

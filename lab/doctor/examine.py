@@ -11,21 +11,23 @@ from lab.doctor.findings import Finding, Level, short
 Probe = Callable[[], list[Finding]]
 
 
-def _docker(subnet: str | None) -> list[Finding]:
+def _docker(subnet: str | None, brief: bool) -> list[Finding]:
     # The SDK takes a third of a second to import; nobody but this probe needs it.
     from lab.doctor import engine
 
-    return engine.probe(subnet)
+    return engine.probe(subnet, brief=brief)
 
 
 def _probes(backend: str, subnet: str | None, brief: bool) -> list[Probe]:
     """What matters for a backend; `auto` is every backend. `brief` leaves out what no lab needs."""
+    alone = backend == "netns"
     docker, netns, process = (backend in ("auto", name) for name in ("docker", "netns", "process"))
     chosen: Mapping[Probe, bool] = {
-        partial(_docker, subnet): docker,
+        partial(_docker, subnet, brief): docker,
         host.compose: docker and not brief,
-        partial(host.namespaces, backend == "netns"): netns and not (brief and backend == "auto"),
+        partial(host.namespaces, alone, brief=brief): netns and (alone or not brief),
         partial(host.ports, backend == "process"): process,
+        host.sockets: (netns or process) and not brief,
         host.disk: True,
         host.python: True,
         host.tshark: not brief,

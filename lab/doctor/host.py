@@ -4,15 +4,19 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from lab import evidence, home
-from lab.doctor import inside
+from lab.backends.netns import NetnsBackend
+from lab.backends.netns_supervisor import PROBE
+from lab.backends.orders import clean_environment
+from lab.doctor import inside, kernel
 from lab.doctor.findings import Finding, fail, ok, warn
 
 #: Seconds for one command. Starting Python or a container tool on a busy machine takes one of them.
@@ -23,6 +27,13 @@ MINIMUM_PYTHON = (3, 11)
 NEEDED_MIB = 100
 #: An address of the block that the process backend uses.
 _LOOPBACK = "127.64.0.1"
+#: Algorithms of ESP as Wireshark calls them, and as everybody else does.
+_ESP = {
+    "AES-GCM with 16 octet ICV [RFC4106]": "AES-GCM",
+    "ChaCha20 with Poly1305 [RFC7634]": "ChaCha20-Poly1305",
+}
+#: The header of a capture without packets (pcap 2.4, raw IP).
+_EMPTY_CAPTURE = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
 _WHO_LISTENS = "see who listens with: ss -lunp 'sport = :{port}'"
 
 
@@ -31,23 +42,24 @@ def script() -> str:
     return (files("lab.doctor") / "inside.py").read_text("utf-8")
 
 
-def command_output(words: Sequence[str], timeout: float = COMMAND_TIMEOUT) -> tuple[int, str]:
+def command_output(
+    words: Sequence[str],
+    timeout: float = COMMAND_TIMEOUT,
+    *,
+    octets: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     """Exit code and output of a command; 127 where it is not there, 124 where it did not end."""
     try:
         done = subprocess.run(
-            list(words),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            stdin=subprocess.DEVNULL,
+            list(words), input=octets, env=environment, capture_output=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         return 124, f"did not end within {timeout:g} s"
     except OSError as error:
         return 127, error.strerror or str(error)
-    return done.returncode, (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()
+    text = done.stdout if done.returncode == 0 else done.stdout + done.stderr
+    return done.returncode, text.decode("utf-8", "replace").strip()
 
 
 def python() -> list[Finding]:
@@ -80,15 +92,29 @@ def compose() -> list[Finding]:
 
 
 def tshark() -> list[Finding]:
-    """Wireshark on the command line; decodes captures beside the lab's own decoder."""
-    code, text = command_output(("tshark", "--version"))
-    version = re.search(r"TShark.*?(\d+\.\d+(\.\d+)?)", text)
-    if code == 0 and version:
-        return [ok("tshark", f"tshark {version[1]}")]
-    found = "tshark is not installed" if code == 127 else f"tshark --version: {text.splitlines()[-1:]}"
-    return [
-        warn("tshark", "E-TSHARK-NONE", found, "only to look at captures with it: sudo apt install tshark")
-    ]
+    """Wireshark on the command line, and whether it knows how to open what a lab may capture."""
+    with ThreadPoolExecutor(len(_ESP) + 1) as pool:
+        rows = [pool.submit(_takes, cipher) for cipher in _ESP]
+        code, text = command_output(("tshark", "--version"))
+        version = re.search(r"TShark.*?(\d+\.\d+(\.\d+)?)", text)
+        refused = [name for name, row in zip(_ESP.values(), rows, strict=True) if not row.result()]
+    if code != 0 or version is None:
+        found = "tshark is not installed" if code == 127 else f"tshark --version: {text.splitlines()[-1:]}"
+        fix = "only to look at captures with it: sudo apt install tshark"
+        return [warn("tshark", "E-TSHARK-NONE", found, fix)]
+    if refused:
+        found = f"tshark {version[1]} cannot decrypt ESP with {' nor '.join(refused)}"
+        fix = "only for captures of such suites: tshark 4.6 or newer"
+        return [warn("tshark", "E-TSHARK-OLD", found, fix)]
+    return [ok("tshark", f"tshark {version[1]}, decrypts ESP with {' and '.join(_ESP.values())}")]
+
+
+def _takes(cipher: str) -> bool:
+    """Whether a row of the table of ESP SAs with this algorithm is taken; with a word it does not know tshark
+    ends with 1.
+    """
+    row = f'uat:esp_sa:"IPv4","192.0.2.1","192.0.2.2","0x00000001","{cipher}","0x00","NULL",""'
+    return command_output(("tshark", "-r", "-", "-o", row), octets=_EMPTY_CAPTURE)[0] != 1
 
 
 def disk() -> list[Finding]:
@@ -129,21 +155,51 @@ def ports(needed: bool) -> list[Finding]:
     ]
 
 
-def namespaces(needed: bool) -> list[Finding]:
-    """A user and a network namespace, and in them, without any privilege, TUN and its offloads."""
+def sockets() -> list[Finding]:
+    """What makes many datagrams cheap; on this host, whose kernel the containers may share."""
+    place = "on this host"
+    return [
+        kernel.udp_finding("udp-offloads-host", inside.try_udp(), place),
+        kernel.steering_finding("steering-host", inside.try_steering(), place),
+    ]
+
+
+def namespaces(needed: bool, *, brief: bool = False) -> list[Finding]:
+    """A wire between network namespaces as labs have it, and what anybody may do in a user namespace."""
     level = fail if needed else warn
     if sys.platform != "linux":
         return [
             level("namespaces", "E-USERNS", f"{sys.platform} has none", "use --backend docker or process")
         ]
-    code, text = command_output(("unshare", "-Urn", sys.executable, "-I", "-c", script()))
+    wire = _wire(level)
+    if brief:
+        return [wire]
+    # As root a lab needs no user namespace.
+    needed = needed and bool(wire.code)
+    level = fail if needed else warn
+    code, text = command_output(("unshare", "-Urn", sys.executable, "-I", "-c", script(), "tun", "capture"))
     if code != 0:
         said = f"unshare -Urn: {text.splitlines()[-1] if text else f'exit code {code}'}"
-        return [level("namespaces", "E-USERNS", said, _namespace_fix(code))]
+        return [wire, level("namespaces", "E-USERNS", said, _namespace_fix(code))]
+    tried, place = json.loads(text), "in a user namespace of this host"
     return [
+        wire,
         ok("namespaces", "user and network namespaces without root (unshare -Urn)"),
-        tun_finding("tun-host", json.loads(text)["tun"], needed, "in a user namespace of this host"),
+        kernel.tun_finding("tun-host", tried["tun"], needed, place),
+        *kernel.offload_finding("offloads-host", tried["tun"]),
+        kernel.capture_finding("capture-host", tried["capture"], place),
     ]
+
+
+def _wire(level: Callable[[str, str, str, str], Finding]) -> Finding:
+    """The netns backend's own probe: a bridge, a veth pair and a TUN device in namespaces, gone at once."""
+    words = (sys.executable, "-P", "-m", NetnsBackend.supervisor, PROBE)
+    code, text = command_output(words, environment=clean_environment())
+    if code == 0:
+        how = {"root": "as root", "user": "without root"}[json.loads(text)["way"]]
+        return ok("netns", f"bridge, veth pair and TUN device in network namespaces, {how}")
+    said, _, fix = (text.splitlines()[-1] if text else f"exit code {code}").rpartition(": ")
+    return level("netns", "E-NETNS", said or fix, f"{fix if said else 'see above'}, or use --backend process")
 
 
 def _namespace_fix(code: int) -> str:
@@ -160,31 +216,3 @@ def _namespace_fix(code: int) -> str:
         if path.is_file() and path.read_text().strip() == wrong:
             return f"sudo sysctl -w {name.replace('/', '.')}={right}"
     return "not allowed in this container: use --backend docker or process, or run as root on the host"
-
-
-def tun_finding(probe: str, tried: dict[str, Any], needed: bool, where: str) -> Finding:
-    """The finding of what `inside.try_tun` said."""
-    level = fail if needed else warn
-    step, error = tried["step"], tried["error"]
-    if not error:
-        return ok(probe, f"TUNSETIFF done {where}")
-    if step == "open" and error in ("ENOENT", "ENODEV", "ENXIO"):
-        fix = "sudo modprobe tun; in a container add --device /dev/net/tun; or use --backend process"
-        return level(probe, "E-TUN-DEVICE", f"no /dev/net/tun {where} ({error})", fix)
-    if step == "open":
-        fix = "sudo chmod 0666 /dev/net/tun (udev's default), or use --backend process"
-        return level(probe, "E-TUN-PERM", f"opening /dev/net/tun {where} says {error}", fix)
-    fix = (
-        "add --cap-add NET_ADMIN --device /dev/net/tun to the container around this, or use --backend process"
-    )
-    return level(probe, "E-TUN-CAP", f"/dev/net/tun opens, but TUNSETIFF {where} says {error}", fix)
-
-
-def offload_finding(tried: dict[str, Any]) -> Finding | None:
-    """The finding of the offloads; None where there is no device to ask."""
-    if tried["error"]:
-        return None
-    if tried["offloads"]:
-        return ok("offloads", f"TUNSETOFFLOAD takes {tried['offloads']}")
-    fix = "nothing to do: packets pass one by one; a newer kernel is faster"
-    return warn("offloads", "E-TUN-OFFLOAD", "TUNSETOFFLOAD takes no segmentation offload", fix)

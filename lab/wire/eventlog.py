@@ -1,36 +1,81 @@
 """The event stream: one JSON object a line on stdout, the same as prose on stderr; docs/events.md lists them.
 
-A line is written at once and as a whole. A reader that went away does not stop the wire.
+A line is written at once and as a whole. No reader can stop the wire: the stream of one that went away is
+over, one that stalls is waited for a moment, then loses lines, and is told how many.
 """
 
-import contextlib
 import json
+import math
 import os
 import select
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-Lines = Callable[[str], None]
+#: Seconds that a stalled reader is waited for, and until it is waited for again.
+PATIENCE, RECOVERY = 1.0, 10.0
+
+#: Writes a line; False where its reader stalls and nothing of it was written.
+Lines = Callable[[str], bool]
 
 
-def lines_to(descriptor: int) -> Lines:
-    """A function that writes lines to a descriptor until its reader goes away."""
-    gone = False
+class LineWriter:
+    """Writes whole lines to a descriptor."""
 
-    def write(line: str) -> None:
-        nonlocal gone
-        octets = (line + "\n").encode("utf-8", "backslashreplace")
-        while octets and not gone:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._rest = b""
+        self._gone = False
+        self._waited = -math.inf
+
+    def __call__(self, line: str) -> bool:
+        """Write a line; what is no Unicode text (lone surrogates) is escaped."""
+        if not self._flush():
+            return False
+        octets = self._rest = (line + "\n").encode("utf-8", "backslashreplace")
+        if not self._flush() and len(self._rest) == len(octets):
+            self._rest = b""
+            return False
+        return True
+
+    def _flush(self) -> bool:
+        """Write what is left of a line; False where some of it stays. A pipe that is ready takes PIPE_BUF."""
+        while self._rest and not self._gone:
+            if not self._ready():
+                return False
             try:
-                octets = octets[os.write(descriptor, octets) :]
+                self._rest = self._rest[os.write(self._descriptor, self._rest[: select.PIPE_BUF]) :]
             except BlockingIOError:
-                # The other end made it non-blocking: wait until it takes more.
-                with contextlib.suppress(OSError):
-                    select.select([], [descriptor], [], 1.0)
+                return False
             except OSError:
-                gone = True
+                self._gone = True
+        self._rest = b""
+        return True
 
-    return write
+    def _ready(self) -> bool:
+        if self._poll.poll(0):
+            return True
+        if time.monotonic() - self._waited < RECOVERY:
+            return False
+        ready = bool(self._poll.poll(PATIENCE * 1000))
+        self._waited = time.monotonic()
+        return ready
+
+
+class _Stream:
+    """One of the two streams, and how many events its reader misses."""
+
+    def __init__(self, lines: Lines, shape: Callable[[str, str, Mapping[str, object]], str]) -> None:
+        self.lines, self._shape = lines, shape
+        self._missing = 0
+
+    def tell(self, stamp: str, event: str, fields: Mapping[str, object]) -> None:
+        if self._missing and self.lines(self._shape(stamp, "events_lost", {"count": self._missing})):
+            self._missing = 0
+        if self._missing or not self.lines(self._shape(stamp, event, fields)):
+            self._missing += 1
 
 
 class EventLog:
@@ -38,20 +83,27 @@ class EventLog:
 
     def __init__(self, name: str, events: Lines | None = None, prose: Lines | None = None) -> None:
         self._name = name
-        self._events, self._prose = events or lines_to(1), prose or lines_to(2)
+        self._events = _Stream(events or LineWriter(1), self._json)
+        self._prose = _Stream(prose or LineWriter(2), self._words)
 
     def tell(self, event: str, /, **fields: object) -> None:
         """Write one event. Fields are JSON scalars and lists of them."""
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        whole = {"ts": stamp, "event": event, "node": self._name, **fields}
-        # The one control character that JSON lets pass.
-        self._events(json.dumps(whole, separators=(",", ":")).replace("\x7f", "\\u007f"))
-        shown = " ".join(f"{key}={_shown(value)}" for key, value in fields.items() if value not in (None, ""))
-        self._prose(f"{stamp} {self._name} {event} {shown}".rstrip())
+        for stream in (self._events, self._prose):
+            stream.tell(stamp, event, fields)
 
     def say(self, text: str) -> None:
         """Write a line of prose that is no event."""
-        self._prose(f"{self._name}: {_printable(text)}")
+        self._prose.lines(f"{self._name}: {_printable(text)}")
+
+    def _json(self, stamp: str, event: str, fields: Mapping[str, object]) -> str:
+        whole = {"ts": stamp, "event": event, "node": self._name, **fields}
+        # The one control character that JSON lets pass.
+        return json.dumps(whole, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+    def _words(self, stamp: str, event: str, fields: Mapping[str, object]) -> str:
+        shown = [f"{key}={_shown(value)}" for key, value in fields.items() if value not in (None, "")]
+        return " ".join([stamp, self._name, event, *shown])
 
 
 def _shown(value: object) -> str:

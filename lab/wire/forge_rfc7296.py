@@ -71,7 +71,10 @@ def _payloads(kind: int, octets: bytes) -> list[tuple[int, int, bytes]] | None:
 
 
 def downgrade(octets: bytes) -> bytes | None:
-    """The message with the last of its proposals as the only one, now number 1."""
+    """The message with the last of its proposals as the only one.
+
+    It keeps its number: whoever offered it takes the answer for its own.
+    """
     message = _Message.of(octets)
     if message is None:
         return None
@@ -93,7 +96,8 @@ def _last(proposals: bytes) -> bytes | None:
             return None
         last = proposals[at : at + length]
         at += length
-    return None if last is None else b"\0" + last[1:4] + b"\x01" + last[5:]
+    # 0: the last of them (3.3.1).
+    return None if last is None else b"\0" + last[1:]
 
 
 def junk(octets: bytes, random: Random) -> bytes | None:

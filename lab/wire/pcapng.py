@@ -140,8 +140,9 @@ def _option(code: int, value: bytes) -> bytes:
 
 
 def _text(code: int, text: str) -> bytes:
-    # An option's length has two octets.
-    return _option(code, text.encode("utf-8")[:65_000]) if text else b""
+    # An option's length has two octets; half a character at the cut is left out.
+    cut = text.encode("utf-8", "replace")[:65_000].decode("utf-8", "ignore")
+    return _option(code, cut.encode("utf-8")) if text else b""
 
 
 def _block(kind: int, body: bytes) -> bytes:
@@ -204,5 +205,7 @@ def _blocks(octets: bytes) -> Iterator[tuple[int, bytes]]:
             raise CaptureError(f"a block of {length} octets at {at}: not a little-endian pcapng file")
         if at + length > len(octets):
             return
+        if struct.unpack_from("<I", octets, at + length - 4)[0] != length:
+            raise CaptureError(f"the block at {at} ends with another length than it begins with")
         yield kind, octets[at + 8 : at + length - 4]
         at += length

@@ -34,7 +34,7 @@ def place(path: Iterable[str | int]) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` (did you mean x?)`, or what is allowed where nothing is close."""
     spelled = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), spelled, n=1)
+    close = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.7)
     if close:
         return f" (did you mean {spelled[close[0]]}?)"
     return f"; allowed are {', '.join(spelled.values())}"

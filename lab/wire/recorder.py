@@ -25,7 +25,11 @@ class Recorder:
         self._stream: BinaryIO | None = open(path, "wb") if path else None  # noqa: SIM115
         self._writer: Writer | None = None
         if self._stream is not None:
-            self._writer = Writer(self._stream, (Interface(vantage, LINK_RAW),), comment)
+            try:
+                self._writer = Writer(self._stream, (Interface(vantage, LINK_RAW),), comment)
+            except OSError as error:
+                self.close()
+                raise OSError(error.errno, error.strerror, path) from error
 
     def record(self, source: Endpoint, target: Endpoint, octets: bytes, comment: str = "") -> int:
         """Write one packet, now; returns its number."""

@@ -44,7 +44,7 @@ class _Service:
             try:
                 relay = await self._start(stack)
             except OSError as error:
-                return self._fail(f"{error.filename or 'the wire'}: {error.strerror}", ENVIRONMENT)
+                return self._fail(f"{error.filename or 'the wire'}: {error.strerror or error}", ENVIRONMENT)
             self._find_target(relay)
             code = await self._ended
         self._log.tell("wire_stopped", relayed=relay.engine.relayed, faults=relay.engine.acted)

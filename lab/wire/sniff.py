@@ -60,7 +60,7 @@ class Tap:
             self._socket.close()
             if isinstance(error, SniffError):
                 raise
-            raise SniffError(f"interface {interface}: {error.strerror}") from error
+            raise SniffError(f"interface {interface}: {error.strerror or error}") from error
         self._frame = bytearray(_FRAME)
 
     def _prepare(self, interface: str) -> None:
@@ -116,10 +116,10 @@ def _moment(ancillary: list[tuple[int, int, bytes]]) -> int:
 def run(interface: str, path: str, vantage: str, log: EventLog) -> int:
     """Sniff until SIGTERM or SIGINT; returns the exit code."""
     try:
-        with contextlib.closing(Tap(interface)) as tap, _created(path) as stream:
+        with _signals() as stop, contextlib.closing(Tap(interface)) as tap, _created(path) as stream:
             writer = Writer(stream, (Interface(interface, tap.link),), f"vantage {vantage}, {interface}")
             log.tell("capture_started", file=path, vantage=vantage)
-            packets, problem = _sniff(tap, writer, path)
+            packets, problem = _sniff(tap, writer, path, stop)
             log.tell("capture_stopped", packets=packets, lost=tap.dropped())
     except SniffError as error:
         problem = str(error)
@@ -135,29 +135,27 @@ def _created(path: str) -> BinaryIO:
         raise SniffError(f"{path}: {error.strerror}") from error
 
 
-def _sniff(tap: Tap, writer: Writer, path: str) -> tuple[int, str]:
-    """Write frames until a signal comes; how many they were, and what went wrong."""
-    packets = 0
-    with _signals() as stop:
-        ending = 0
-        try:
-            while True:
-                ready, _, _ = select.select([tap.fileno(), stop.fileno()], [], [])
-                if stop.fileno() in ready and not ending:
-                    ending = time.time_ns()
-                found = 0
-                for packet in tap.frames(_BATCH):
-                    found += 1
-                    if ending and packet.moment_ns > ending:
-                        return packets, ""
-                    writer.packet(packet)
-                    packets += 1
-                if ending and not found:
+def _sniff(tap: Tap, writer: Writer, path: str, stop: socket.socket) -> tuple[int, str]:
+    """Write frames until `stop` is readable; how many they were, and what went wrong."""
+    packets = ending = 0
+    try:
+        while True:
+            ready, _, _ = select.select([tap.fileno(), stop.fileno()], [], [])
+            if stop.fileno() in ready and not ending:
+                ending = time.time_ns()
+            found = 0
+            for packet in tap.frames(_BATCH):
+                found += 1
+                if ending and packet.moment_ns > ending:
                     return packets, ""
-        except SniffError as error:
-            return packets, str(error)
-        except OSError as error:
-            return packets, f"{path}: {error.strerror}"
+                writer.packet(packet)
+                packets += 1
+            if ending and not found:
+                return packets, ""
+    except SniffError as error:
+        return packets, str(error)
+    except OSError as error:
+        return packets, f"{path}: {error.strerror}"
 
 
 @contextlib.contextmanager

@@ -61,6 +61,7 @@ def counters(node: Node) -> dict[str, Any]:
     return {
         "dropped": dict(node.log.dropped),
         "events": dict(node.log.emitted),
+        "lost": node.log.lost,
         "keepalives": node.keepalives,
         "udp_errors": dict(node.udp.errors),
         "half_open": node.endpoint.half_open,

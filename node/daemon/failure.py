@@ -1,10 +1,8 @@
 """Why a node does not start: one line for the user and the exit code."""
 
-import contextlib
-import sys
 import traceback
 
-from node.eventlog import EventLog
+from node.eventlog import EventLog, LineWriter
 from node.model.events import EventName
 
 #: Exit codes of the node, as documented in docs/events.md.
@@ -19,6 +17,5 @@ class StartError(Exception):
 
 def tell_bug(log: EventLog, error: BaseException) -> None:
     """Tell a bug in full: a traceback on stderr and an event."""
-    with contextlib.suppress(OSError):
-        print("".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
+    LineWriter(2).write("".join(traceback.format_exception(error)))
     log.emit(EventName.NODE_FAILED, detail=f"bug: {type(error).__name__}: {error}", code=EXIT_BUG)

@@ -130,7 +130,7 @@ class Node:
         self._finish(EXIT_BUG)
 
     async def _stop(self, code: int) -> None:
-        self.endpoint.delete_all(clock.monotonic())
+        self.endpoint.retire(clock.monotonic())
         self._pump()
         try:
             await asyncio.wait_for(self._all_gone.wait(), STOP_PATIENCE)

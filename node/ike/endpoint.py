@@ -1,7 +1,7 @@
 """The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
 
     inputs     handle_datagram, handle_timeout
-    commands   prepare, initiate, delete, delete_all
+    commands   prepare, initiate, delete, delete_all, retire
     outputs    poll (one ordered queue), deadline
     getters    sas, half_open
 
@@ -65,7 +65,17 @@ _ECHOES, _SPENT, _ALARM = b"echoes", b"spent", b"alarm"
 class Endpoint:
     """All IKE SAs of one node, in both roles."""
 
-    __slots__ = ("_context", "_echoes", "_gate", "_half_open", "_outputs", "_refusals", "_sas", "_timers")
+    __slots__ = (
+        "_context",
+        "_echoes",
+        "_gate",
+        "_half_open",
+        "_outputs",
+        "_refusals",
+        "_retired",
+        "_sas",
+        "_timers",
+    )
 
     def __init__(
         self,
@@ -97,6 +107,7 @@ class Endpoint:
         self._echoes = Echoes()
         self._timers = Timers()
         self._refusals = TokenBucket(REFUSALS_PER_SECOND, REFUSAL_BURST)
+        self._retired = False
 
     # -- inputs ----------------------------------------------------------------------------------------------
 
@@ -151,6 +162,11 @@ class Endpoint:
         """Delete every IKE SA."""
         for spi in tuple(self._sas):
             self.delete(spi, now)
+
+    def retire(self, now: float) -> None:
+        """Delete every IKE SA, and take no new one from now on."""
+        self._retired = True
+        self.delete_all(now)
 
     # -- outputs and getters ---------------------------------------------------------------------------------
 
@@ -212,6 +228,8 @@ class Endpoint:
 
     def _receive_init(self, envelope: Envelope, path: Path, now: float) -> None:
         header = envelope.header
+        if self._retired:
+            raise PeerMisbehaved(DropReason.STOPPING, "no new IKE SA, this node is stopping")
         fresh = header.spi_r == NO_SPI and header.message_id == 0 and header.from_original_initiator
         if not fresh or header.spi_i == NO_SPI:
             raise PeerMisbehaved(

@@ -23,6 +23,7 @@ class EventName(StrEnum):
     TUN_GONE = "tun_gone"
     PRIVILEGES_DROPPED = "privileges_dropped"
     CONTROL_READY = "control_ready"
+    EVENTS_LOST = "events_lost"
     NODE_STOPPING = "node_stopping"
     NODE_STOPPED = "node_stopped"
     NODE_FAILED = "node_failed"

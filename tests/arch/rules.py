@@ -8,6 +8,7 @@ it can fail.
 import ast
 import re
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,17 @@ def package_breaches(root: Path) -> list[str]:
         if (top := item.target.split(".")[0]) in PACKAGES
         and (own := module.name.split(".")[0]) != top
         and top not in allowed[own]
+    ]
+
+
+def wire_breaches(root: Path) -> list[str]:
+    """`lab.wire` runs beside the nodes, where nothing else is installed: the standard library and itself."""
+    return [
+        str(item)
+        for module in modules(root, ("lab",))
+        if is_in(module.name, "lab.wire")
+        for item in imports(module)
+        if not is_in(item.target, "lab.wire") and item.target.split(".")[0] not in sys.stdlib_module_names
     ]
 
 

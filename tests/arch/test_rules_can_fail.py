@@ -49,6 +49,11 @@ BAD: tuple[tuple[Rule, str, str, str], ...] = (
     (rules.package_breaches, "node/model/a.py", "import ca", "imports ca"),
     (rules.package_breaches, "ca/a.py", "from lab import images", "imports lab.images"),
     (rules.package_breaches, "yamlschema/a.py", "import node", "imports node"),
+    (rules.wire_breaches, "lab/wire/a.py", "from lab.errors import UsageError", "imports lab.errors"),
+    (rules.wire_breaches, "lab/wire/a.py", "from lab import text", "imports lab.text"),
+    (rules.wire_breaches, "lab/wire/a.py", "import lab", "imports lab"),
+    (rules.wire_breaches, "lab/wire/a.py", "def f():\n    import yaml", "imports yaml"),
+    (rules.wire_breaches, "lab/wire/__init__.py", "import yamlschema", "imports yamlschema"),
     (
         rules.library_breaches,
         "node/pki/a.py",
@@ -95,6 +100,7 @@ GOOD: Mapping[str, str] = {
     "node/__main__.py": "from node.cli import main",
     "node/cli.py": "import node.daemon\ndef f():\n    return 1",
     "lab/a.py": "import yamlschema\nok = mac_address == other",
+    "lab/wire/a.py": "import asyncio, os.path\nfrom lab.wire import b\nimport lab.wire.b",
     "ca/a.py": "from cryptography.hazmat.primitives import hashes",
     "yamlschema/__init__.py": "",
 }

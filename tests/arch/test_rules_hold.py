@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = (
     rules.layer_breaches,
     rules.package_breaches,
+    rules.wire_breaches,
     rules.library_breaches,
     rules.io_breaches,
     rules.profile_word_breaches,

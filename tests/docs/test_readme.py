@@ -51,7 +51,7 @@ def test_every_make_target_in_the_documents_exists() -> None:
 
 def test_make_variables_in_the_readme_are_those_of_the_makefile() -> None:
     used = set(re.findall(r"\b([A-Z_]{3,})=", "\n".join(" ".join(words) for words in calls("make"))))
-    assert used == {"NODE", "SCENARIO", "PYTEST_ARGS"}
+    assert used == {"ARGS", "NODE", "SCENARIO", "PYTEST_ARGS"}
     assert all(re.search(rf"^{name} \?=", MAKEFILE, re.MULTILINE) for name in used)
 
 
@@ -74,8 +74,8 @@ def test_scenarios_in_the_readme_and_in_the_directory_are_the_same() -> None:
 def test_commands_of_ipseclab_parse(words: list[str]) -> None:
     options = lab_cli._parser().parse_args(lab_cli._words(words))
     assert options.verb in lab_cli.VERBS
-    scenario = getattr(options, "scenario", None)
-    assert scenario in {None, "all", *SCENARIOS}
+    named = {getattr(options, "scenario", None), *getattr(options, "scenarios", ())}
+    assert named <= {None, "all", *SCENARIOS}
 
 
 @pytest.mark.parametrize("verb", sorted({*lab_cli.VERBS, *re.findall(r"`ipseclab (\w+)", TEXT)}))

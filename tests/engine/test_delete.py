@@ -2,11 +2,12 @@
 
 import pytest
 
+from node.errors import DropReason
 from node.ike.outputs import RemoveSa, SaDown
 from node.model.events import EventName as E
 from node.model.payloads import Delete, Notify, Payload
 from node.model.registry import ExchangeType, NotifyType, ProtocolId
-from tests.engine.harness import Node, Pair
+from tests.engine.harness import INITIATOR, Node, Pair, variant
 
 
 def sides(pair: Pair, first: str) -> tuple[Node, Node]:
@@ -37,6 +38,34 @@ def test_delete(pair: Pair, first: str) -> None:
         assert node.told(E.IKE_SA_DELETED)
         assert node.told(E.CHILD_SA_DELETED)
         assert len(node.of(RemoveSa)) == len(node.of(SaDown)) == 1
+
+
+def test_a_node_that_retires_takes_no_new_ike_sa(pair: Pair) -> None:
+    """The old ones are deleted in good order all the same."""
+    pair.establish()
+    pair.responder.endpoint.retire(pair.now)
+    pair.flush(pair.responder)
+    late = pair.add(variant(INITIATOR, address="192.0.2.9"))
+    pair.initiate(late)
+    pair.drive()
+    assert pair.responder.dropped == {DropReason.STOPPING: 1}
+    assert pair.empty() is False, "the late one waits for an answer"
+    assert not pair.responder.endpoint.sas()
+    assert not pair.initiator.endpoint.sas()
+    assert [d.source for d in pair.sent if d.target is late] == []
+
+
+def test_retiring_ends_what_was_only_begun(pair: Pair) -> None:
+    pair.initiate()
+    pair.deliver(pair.take())
+    (answer,) = pair.wire
+    pair.responder.endpoint.retire(pair.now)
+    pair.flush(pair.responder)
+    assert not pair.responder.endpoint.sas()
+    pair.deliver(answer)
+    pair.wire.popleft()
+    pair.drive()
+    assert pair.responder.dropped == {DropReason.UNKNOWN_SPI: 1}
 
 
 def test_both_delete_at_once(pair: Pair) -> None:

@@ -107,14 +107,6 @@ def test_options_may_stand_on_either_side_of_the_verb(cli: Cli) -> None:
     assert "'xx'" in before.stderr
 
 
-def test_lint_names_file_line_and_column(cli: Cli, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.yaml"
-    bad.write_text("title: t\ndescription: d\nexpect:\n  responder: {evnets: []}\n")
-    done = cli("lint", str(bad))
-    assert done.returncode == 2
-    assert f"{bad}:4:15: expect.responder.evnets: is unknown (did you mean 'events'?)" in done.stderr
-
-
 def test_quiet_is_quiet(cli: Cli) -> None:
     done = cli("down", "-q", "-n", "nothing-here", "-b", "process")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

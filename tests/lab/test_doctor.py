@@ -1,7 +1,9 @@
 """The doctor: what it says of a good machine and of broken ones, and that it leaves nothing behind."""
 
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.backends.choose import NAMES as BACKEND_NAMES
 from lab.console import Style
-from lab.doctor import engine, examine, host, inside
+from lab.doctor import engine, examine, host, inside, kernel
 from lab.doctor.findings import Finding, Level, fail, full, ok, short, warn, worst
-from tests.lab.conftest import ROOT, Cli
+from tests.lab.conftest import ROOT, Cli, why_no_namespaces
 
 PLAIN = Style(False)
 
@@ -95,19 +98,83 @@ TUN = [
 
 @pytest.mark.parametrize(("step", "error", "code"), TUN)
 def test_what_tun_says_has_a_code(step: str, error: str, code: str) -> None:
-    finding = host.tun_finding("tun", {"step": step, "error": error}, True, "here")
+    finding = kernel.tun_finding("tun", {"step": step, "error": error}, True, "here")
     assert finding.code == code
     assert finding.level is (Level.FAIL if code else Level.OK)
     assert bool(finding.fix) == bool(code)
-    assert host.tun_finding("tun", {"step": step, "error": error}, False, "here").level is not Level.FAIL
+    assert kernel.tun_finding("tun", {"step": step, "error": error}, False, "here").level is not Level.FAIL
 
 
-def test_the_script_runs_alone_and_tells_every_probe() -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", host.script()], capture_output=True, text=True, check=True, timeout=30
-    )
+OFFLOADS = [
+    ({"error": "EPERM", "header": "", "offloads": ""}, []),
+    ({"error": "", "header": "", "offloads": "TSO"}, [""]),
+    ({"error": "", "header": "", "offloads": ""}, ["E-TUN-OFFLOAD"]),
+    ({"error": "", "header": "EINVAL", "offloads": "TSO"}, ["E-TUN-OFFLOAD"]),
+]
+
+
+@pytest.mark.parametrize(("tried", "codes"), OFFLOADS)
+def test_what_the_offloads_of_tun_say(tried: dict[str, str], codes: list[str]) -> None:
+    assert [finding.code for finding in kernel.offload_finding("offloads", tried)] == codes
+
+
+KERNEL = [
+    (kernel.udp_finding("u", {"segment": "", "gro": ""}, "here"), ""),
+    (kernel.udp_finding("u", {"segment": "EIO", "gro": ""}, "here"), "E-UDP-GSO"),
+    (kernel.udp_finding("u", {"segment": "", "gro": "ENOPROTOOPT"}, "here"), "E-UDP-GRO"),
+    (kernel.steering_finding("s", "", "here"), ""),
+    (kernel.steering_finding("s", "ENOPROTOOPT", "here"), "E-REUSEPORT"),
+    (kernel.capture_finding("c", "", "here"), ""),
+    (kernel.capture_finding("c", "EPERM", "here"), "E-CAPTURE"),
+    (kernel.ports_finding("p", {"500": "", "8000": ""}), ""),
+    (kernel.ports_finding("p", {"500": "EACCES", "8000": ""}), "E-PORT-PRIVILEGED"),
+    (kernel.ports_finding("p", {"500": "", "8000": "EPERM"}), "E-PORT-REFUSED"),
+    (kernel.ipv6_finding("i", ""), ""),
+    (kernel.ipv6_finding("i", "the kernel has none"), "E-IPV6"),
+]
+
+
+@pytest.mark.parametrize(("finding", "code"), KERNEL)
+def test_what_the_kernel_says_has_a_code_and_a_remedy(finding: Finding, code: str) -> None:
+    assert finding.code == code
+    assert (finding.level is Level.OK) == (not code) == (not finding.fix)
+
+
+def test_the_script_runs_alone_and_tells_what_it_is_asked() -> None:
+    words = [sys.executable, "-I", "-c", host.script(), *inside.PROBES]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
     assert done.stderr == ""
-    assert [part in done.stdout for part in ('"tun"', '"ports"', '"ipv6"')] == [True] * 3
+    assert json.loads(done.stdout).keys() == inside.PROBES.keys()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="options of Linux")
+def test_segments_are_sent_and_taken_at_once_and_a_port_is_shared() -> None:
+    """Every kernel since 5.0 can, so on whatever runs these tests this shows that the probes work."""
+    assert inside.try_udp() == {"segment": "", "gro": ""}
+    assert inside.try_steering() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="options of Linux")
+def test_probes_see_what_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside, "PATIENCE", 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(inside, "UDP_SEGMENT", 250)
+        assert inside.try_udp()["segment"] == "EINVAL"
+    with monkeypatch.context() as patched:
+        patched.setattr(inside, "UDP_GRO", 250)
+        assert inside.try_udp() == {"segment": "", "gro": "ENOPROTOOPT"}
+    with monkeypatch.context() as patched:
+        patched.setattr(inside, "_attach", lambda _: None)
+        outcomes = {inside.try_steering() for _ in range(20)}
+        assert outcomes - {""}, "without its program the kernel spreads by a hash"
+    with monkeypatch.context() as patched:
+        patched.setattr(inside, "LOAD_OCTET", 0xFF)
+        assert inside.try_steering() == "EINVAL"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="packet sockets are of Linux")
+def test_a_packet_socket_sees_the_loopback_or_says_why_not() -> None:
+    assert inside.try_capture() == ("" if os.geteuid() == 0 else "EPERM")
 
 
 def test_commands_that_are_not_there_hang_or_fail() -> None:
@@ -121,24 +188,61 @@ def test_without_compose_and_tshark_labs_still_work(monkeypatch: pytest.MonkeyPa
     (composed,), (shark,) = host.compose(), host.tshark()
     assert (composed.code, composed.level) == ("E-COMPOSE-NONE", Level.WARN)
     assert (shark.code, shark.level) == ("E-TSHARK-NONE", Level.WARN)
-    (spaces,) = host.namespaces(True)
-    assert (spaces.code, spaces.level, spaces.fix) == ("E-USERNS", Level.FAIL, "sudo apt install util-linux")
+    spaces = host.namespaces(True)[1]
+    assert (spaces.code, spaces.fix) == ("E-USERNS", "sudo apt install util-linux")
 
 
 def test_both_generations_of_compose_and_the_version_of_tshark(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    programs = {
-        "docker": 'echo "2.39.1"',
-        "docker-compose": 'echo "1.29.2"',
-        "tshark": 'echo "TShark (Wireshark) 4.4.9 (Git v4)"',
-    }
-    for name, text in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
+    said = 'echo "TShark (Wireshark) 4.6.2 (Git v4)"'
+    programs = {"docker": 'echo "2.39.1"', "docker-compose": 'echo "1.29.2"', "tshark": said}
+    install(tmp_path, programs)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert host.compose() == [ok("compose", "docker compose 2.39.1, docker-compose 1.29.2")]
-    assert host.tshark() == [ok("tshark", "tshark 4.4.9")]
+    assert host.tshark() == [ok("tshark", "tshark 4.6.2, decrypts ESP with AES-GCM and ChaCha20-Poly1305")]
+
+
+def install(directory: Path, programs: dict[str, str]) -> None:
+    for name, text in programs.items():
+        (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / name).chmod(0o755)
+
+
+def test_a_tshark_that_refuses_an_algorithm_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refuses = 'case "$*" in *ChaCha20*) exit 1;; esac; echo "TShark (Wireshark) 4.4.9"'
+    install(tmp_path, {"tshark": refuses})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (finding,) = host.tshark()
+    assert (finding.level, finding.code) == (Level.WARN, "E-TSHARK-OLD")
+    assert finding.found == "tshark 4.4.9 cannot decrypt ESP with ChaCha20-Poly1305"
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="no tshark")
+def test_what_is_said_of_the_tshark_that_is_here_is_true() -> None:
+    (finding,) = host.tshark()
+    version = re.match(r"tshark (\d+)\.(\d+)", finding.found)
+    assert version
+    new = (int(version[1]), int(version[2])) >= (4, 6)
+    assert (finding.code == "") == new, finding.found
+
+
+def test_a_wire_between_namespaces_or_why_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = why_no_namespaces()
+    found = host.namespaces(True)
+    assert (found[0].probe, found[0].code) == ("netns", "E-NETNS" if why else "")
+    assert host.namespaces(True, brief=True) == found[:1]
+    said = "Operation not permitted (new user namespace): sysctl -w user.max_user_namespaces=10000"
+    monkeypatch.setattr(host, "command_output", lambda *_, **__: (4, said))
+    assert host.namespaces(True)[0] == fail(
+        "netns",
+        "E-NETNS",
+        "Operation not permitted (new user namespace)",
+        "sysctl -w user.max_user_namespaces=10000, or use --backend process",
+    )
+    assert {finding.level for finding in host.namespaces(False)} == {Level.WARN}
 
 
 def test_routes_are_read_and_the_default_route_clashes_with_nothing() -> None:
@@ -148,15 +252,6 @@ def test_routes_are_read_and_the_default_route_clashes_with_nothing() -> None:
         "docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
     )
     assert [str(network) for network in engine.routes(table)] == ["172.17.0.0/16"]
-
-
-def test_ports_and_ipv6_of_a_container() -> None:
-    good = {"500": "", "4500": "", "8000": ""}
-    assert [f.level for f in engine._port_findings(good)] == [Level.OK]
-    assert [f.code for f in engine._port_findings(good | {"500": "EACCES"})] == ["E-PORT-PRIVILEGED"]
-    assert [f.code for f in engine._port_findings(good | {"8000": "EPERM"})] == ["E-PORT-REFUSED"]
-    assert engine._ipv6_finding("").level is Level.OK
-    assert engine._ipv6_finding("the kernel has none").code == "E-IPV6"
 
 
 def test_a_container_that_does_not_start_is_explained() -> None:
@@ -188,8 +283,8 @@ def test_what_is_looked_at_depends_on_the_backend() -> None:
     def number(backend: str, *, brief: bool = False) -> int:
         return len(examine._probes(backend, None, brief))
 
-    assert number("auto") > number("docker") > number("process")
-    assert number("docker", brief=True) < number("docker")
+    assert all(number("auto") > number(backend) for backend in ("docker", "netns", "process"))
+    assert all(number(backend, brief=True) < number(backend) for backend in BACKEND_NAMES)
 
 
 def test_the_documented_codes_are_those_of_the_sources() -> None:
@@ -214,8 +309,13 @@ def test_an_engine_is_examined_quickly_and_nothing_is_left(cli: Cli) -> None:
     found = by_probe(document)
     assert {"engine", "image", "network", "engine-disk"} <= set(found)
     assert found["engine"]["level"] == found["network"]["level"] == "ok"
+    assert found["network-ipv6"]["code"] in (None, "E-NET-IPV6")
     if client.images.list(name="ipseclab/node"):
         assert found["tun"]["found"] == "TUNSETIFF done in a container"
+        assert (
+            found["capture"]["found"] == "a packet socket sees what passes in a container with NET_RAW alone"
+        )
+        assert found["udp-offloads"]["level"] == found["steering"]["level"] == "ok"
     # It takes 2 s alone; other tests run at the same time.
     assert seconds < 30
     mine = {"label": [engine.MADE]}

@@ -11,11 +11,11 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from lab import evidence, ladder, ladder_svg, ladder_text
+from lab import evidence, ladder, ladder_notes, ladder_svg, ladder_text
 from lab.console import Style
 from lab.errors import EnvironmentNotReady
 from lab.events import NodeEvent
-from lab.ladder import Fate, Ladder, Message, Note
+from lab.ladder_values import Fate, Ladder, Message, Note
 from tests.lab.conftest import Cli
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,6 +75,30 @@ def test_a_handshake_is_two_arrows_with_names_and_a_key_note_on_its_side() -> No
     assert (second.contents, round(second.seconds, 6)) == ("SA KE Nr", 0.005)
     assert [(note.node, note.text) for note in notes(made)] == [
         ("initiator", "SKEYSEED and keys derived: MODP_2048")
+    ]
+
+
+def test_a_request_in_another_form_is_a_message_of_its_own() -> None:
+    """With a cookie: the first form was answered and dropped, the second arrives and is sent again."""
+    second = {**message("request", octets=431), "payloads": ["N(COOKIE)", "SA", "KE", "NONCE"]}
+    cookie = {**message("response", octets=63), "payloads": ["N(COOKIE)"]}
+    told = [
+        initiator(0, "ike_sa_init_sent", **REQUEST),
+        tell(1, "responder", "datagram_dropped", reason="cookie_required", peer=LEFT),
+        initiator(2, "ike_sa_init_received", **cookie),
+        initiator(3, "ike_sa_init_sent", **second),
+        initiator(503, "retransmitted", message_id=0, exchange="IKE_SA_INIT", n=1),
+        responder(504, "ike_sa_init_received", **second),
+        responder(505, "ike_sa_init_sent", **RESPONSE),
+        initiator(506, "ike_sa_init_received", **RESPONSE),
+    ]
+    found = [(m.contents, m.octets, m.again, m.fate) for m in messages(ladder.build(told))]
+    assert found == [
+        ("SA KE Ni", 392, 0, Fate.DROPPED),
+        ("N(COOKIE)", 63, 0, Fate.FOREIGN),
+        ("N(COOKIE) SA KE Ni", 431, 0, Fate.LOST),
+        ("N(COOKIE) SA KE Ni", 431, 1, Fate.ARRIVED),
+        ("SA KE Nr", 400, 0, Fate.ARRIVED),
     ]
 
 
@@ -211,9 +235,9 @@ def everything() -> list[NodeEvent]:
         responder(600, "ike_sa_init_received", **(REQUEST | {"message_id": 7})),
         *(
             responder(700 + n, name, reason=nasty, detail=nasty)
-            for n, name in enumerate(sorted(ladder._NOTES))
+            for n, name in enumerate(sorted(ladder_notes.NOTES))
         ),
-        *(initiator(800 + n, name, reason=nasty) for n, name in enumerate(sorted(ladder._NOTES))),
+        *(initiator(800 + n, name, reason=nasty) for n, name in enumerate(sorted(ladder_notes.NOTES))),
     ]
 
 
@@ -286,7 +310,7 @@ def test_the_picture_can_be_drawn(tmp_path: Path) -> None:
 
 def test_nothing_told_is_an_empty_ladder() -> None:
     made = ladder.build([])
-    assert made == Ladder((), (), ())
+    assert made == Ladder((), (), (), wire="", zero=0.0)
     assert ladder_text.render(made, PLAIN) == [""]
     assert Xml.fromstring(ladder_svg.render(made, "x")) is not None
 

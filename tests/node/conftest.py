@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,14 @@ def _certificate(
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def make_credentials(directory: Path) -> None:
-    """The six files of the founding document, with cheap keys."""
+def make_credentials(directory: Path, names: Iterable[str] = ("initiator", "responder")) -> None:
+    """The files of the founding document, with cheap keys: a CA, and each name's certificate and key."""
     directory.mkdir(parents=True)
     authority = ec.generate_private_key(ec.SECP256R1())
     (directory / "ca-cert.pem").write_bytes(
         _certificate("MyRootCA", "MyRootCA", authority, authority, ca=True)
     )
-    for name in ("initiator", "responder"):
+    for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(f"ipsec-{name}", "MyRootCA", key, authority, ca=False)
         (directory / f"{name}-cert.pem").write_bytes(certificate)

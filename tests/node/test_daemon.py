@@ -11,6 +11,7 @@ initiator                          responder
   DELETE           ------------>   (SIGTERM)
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -23,6 +24,10 @@ from pathlib import Path
 import pytest
 
 from node.control import client
+from node.model.message import NO_SPI, Header, HeaderFlags
+from node.model.payloads import Nonce
+from node.model.registry import ExchangeType
+from node.wire.asn1.codec import Asn1Codec
 from tests.node.conftest import ROOT, Process, Spawn
 
 STARTED = """
@@ -305,6 +310,51 @@ def test_a_peer_whose_name_does_not_resolve(spawn: Spawn) -> None:
         "peer.address: the name no-such-host.invalid does not resolve"
         in initiator.wait_for("ike_sa_failed")["reason"]
     )
+
+
+def test_a_reader_that_stalls_does_not_stop_a_node(spawn: Spawn, credentials: Path, tmp_path: Path) -> None:
+    """Its stdout is full after a few events and stays so: it answers, and stops when it is told to."""
+    path = str(tmp_path / "s")
+    port = _free_port()
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    command = [sys.executable, "-m", "node", "--mode=ipsec-responder", f"--port={port}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NODE_CONTROL__SOCKET": path}
+    with subprocess.Popen(
+        command, cwd=credentials, env=environment, stdout=writing, stderr=subprocess.DEVNULL
+    ) as node:
+        os.close(writing)
+        initiator = spawn("--mode=ipsec-initiator", "--once", NODE_PEER__PORT=str(port))
+        assert initiator.wait() == 0, initiator.errors
+        assert client.ask(path, {"command": "counters"})["lost"]["json"] > 0
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(30) == 0
+    with os.fdopen(reading) as stream:
+        lines = stream.readlines()
+    assert lines[-1].endswith("\n")
+    assert all(json.loads(line)["node"] == "responder" for line in lines)
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_no_new_ike_sa_while_a_node_stops(spawn: Spawn) -> None:
+    """It waits for an answer to its DELETE, as its peer is gone, and takes nobody new."""
+    initiator, responder = _pair(spawn)
+    initiator.wait_for("pings_completed")
+    port = initiator.wait_for("udp_bound")["port"]
+    header = Header(bytes(range(1, 9)), NO_SPI, ExchangeType.IKE_SA_INIT, 0, HeaderFlags.INITIATOR)
+    request = Asn1Codec().seal(header, (Nonce(bytes(32)),), None, 0).octets
+    responder.process.kill()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        initiator.process.send_signal(signal.SIGTERM)
+        initiator.wait_for("node_stopping")
+        late.sendto(request, ("127.0.0.1", port))
+        initiator.wait_for("datagram_dropped", reason="stopping")
+    assert initiator.wait() == 0
 
 
 def test_a_reader_that_goes_away_does_not_stop_a_node(credentials: Path) -> None:

@@ -1,8 +1,14 @@
 """The event stream: JSON, prose, escaping, rate of drops, readers that go away."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -136,6 +142,111 @@ def test_a_line_is_written_whole_to_a_slow_reader() -> None:
     assert bytes(got) == b"x" * 300_000 + b"\n"
 
 
+# -- a reader that stalls ------------------------------------------------------------------------------------
+
+
+class Stalled:
+    """A pipe of two pages that nobody reads until `read`."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 8192)
+        os.set_blocking(self.reading, False)
+
+    def read(self) -> list[str]:
+        """Everything that is there, which must be whole lines."""
+        got = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self.reading, 65_536):
+                got += part
+        assert not got or got.endswith(b"\n")
+        return got.decode().splitlines()
+
+    def close(self) -> None:
+        for end in (self.reading, self.writing):
+            os.close(end)
+
+
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stalled]:
+    monkeypatch.setattr("node.eventlog.PATIENCE", 0.05)
+    pipe = Stalled()
+    yield pipe
+    pipe.close()
+
+
+def _emit(log: EventLog, first: int, last: int) -> None:
+    for number in range(first, last):
+        log.emit(EventName.UDP_BOUND, address="127.0.0.1", port=number)
+
+
+def test_a_reader_that_stalls_loses_lines_and_is_told_how_many(stalled: Stalled) -> None:
+    log = EventLog("n1", LineWriter(stalled.writing).write, None, Palette(False))
+    begin = time.monotonic()
+    _emit(log, 0, 2000)
+    assert time.monotonic() - begin < 10 * 0.05 + 1
+    read = [json.loads(line) for line in stalled.read()]
+    assert [event["port"] for event in read] == list(range(len(read)))
+    assert log.lost == {"json": 2000 - len(read)}
+    assert log.emitted[EventName.UDP_BOUND] == 2000
+    _emit(log, 2000, 2003)
+    told, *later = [json.loads(line) for line in stalled.read()]
+    assert (told["event"], told["count"]) == ("events_lost", 2000 - len(read))
+    assert [event["port"] for event in later] == [2000, 2001, 2002]
+
+
+def test_each_loss_is_told_once(stalled: Stalled) -> None:
+    log = EventLog("n1", LineWriter(stalled.writing).write, None, Palette(False))
+    seen, told = 0, 0
+    for turn in range(5):
+        _emit(log, turn * 500, turn * 500 + 500)
+        for line in stalled.read():
+            event = json.loads(line)
+            seen += event["event"] == "udp_bound"
+            told += event.get("count", 0)
+    _emit(log, 0, 1)
+    told += json.loads(stalled.read()[0])["count"]
+    assert log.lost["json"] == told == 5 * 500 - seen
+
+
+def test_a_line_that_was_begun_is_finished_before_another(stalled: Stalled) -> None:
+    writer = LineWriter(stalled.writing)
+    assert writer.write("x" * 10_000)
+    assert not writer.write("lost")
+    first = os.read(stalled.reading, 65_536)
+    assert writer.write("next")
+    assert (first.decode() + "\n".join(stalled.read())).split("\n") == ["x" * 10_000, "next"]
+
+
+def test_a_line_longer_than_the_pipe_comes_in_parts(stalled: Stalled) -> None:
+    writer = LineWriter(stalled.writing)
+    assert writer.write("y" * 20_000)
+    got = b""
+    while not writer.write("z"):
+        got += os.read(stalled.reading, 65_536)
+    got += "\n".join([*stalled.read(), ""]).encode()
+    assert got == b"y" * 20_000 + b"\nz\n"
+
+
+def test_a_slow_reader_costs_a_bounded_time(stalled: Stalled) -> None:
+    """It takes a page now and then, before it is given up: yet the node does not go at its pace."""
+    writer = LineWriter(stalled.writing)
+    begin = time.monotonic()
+    for _ in range(100):
+        writer.write("w" * 3_000)
+        if not writer.write("w" * 3_000):
+            os.read(stalled.reading, 65_536)
+    assert time.monotonic() - begin < 1
+
+
+def test_one_stream_that_stalls_takes_nothing_from_the_other(stalled: Stalled) -> None:
+    prose = Lines()
+    log = EventLog("n1", LineWriter(stalled.writing).write, prose.append, Palette(False))
+    _emit(log, 0, 1000)
+    assert len(prose) == 1000
+    assert log.lost["prose"] == 0 < log.lost["json"]
+
+
 @pytest.mark.parametrize("name", list(EventName))
 def test_every_event_is_documented(name: EventName) -> None:
     assert re.search(rf"^\| `{name}` \|", DOCUMENTED.read_text(), re.MULTILINE), (
@@ -162,3 +273,17 @@ def test_json_lets_no_control_character_pass() -> None:
     assert lines[0].isascii()
     assert lines[0].isprintable()
     assert json.loads(lines[0])["text"] == text
+
+
+def test_nothing_is_imported_to_tell_of_what_a_peer_sent() -> None:
+    """A node that gave up its rights may not be able to read Python's own files any more."""
+    script = (
+        "import sys; from node.daemon import main; from node.eventlog import EventLog;"
+        "from node.model.events import EventName; from node.prose import Palette;"
+        "log = EventLog('n', lambda line: None, lambda line: None, Palette(True)); before = set(sys.modules);"
+        "text = '\\x07\\u2028\\udcff\\U0001f600';"
+        "log.emit(EventName.ESP_PAYLOAD_DECRYPTED, text=text, peer=None, number=1.5);"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

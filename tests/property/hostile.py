@@ -7,13 +7,16 @@
 Time is virtual and the seed decides what is written, so that a failure can be repeated.
 """
 
+import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path as FilePath
-from time import thread_time
+from types import MappingProxyType
+
+import pytest
 
 from node.config import Sources, load
 from node.crypto import aead
@@ -31,11 +34,16 @@ from node.model.registry import ExchangeType, PayloadType
 from node.model.secret import Secret
 from node.net import clock
 from node.net.udp import UdpSocket
+from node.ports import Sealer
 from node.prose import Palette
 from node.wire.asn1 import codec, der, schema
+from tests.property.snapshot import Snapshot
+from tests.property.stopwatch import Stopwatch
 
 ADDRESSES = {"initiator": ("192.0.2.1", 9000), "responder": ("192.0.2.2", 8000)}
 STRANGER = ("198.51.100.7", 4444)
+#: No datagram may hold a node for longer, in seconds of CPU time without the garbage collector.
+SLOWEST = 0.050
 #: Octets worth trying wherever a length, a count or a number may stand.
 EDGES = (0x00, 0x01, 0x02, 0x04, 0x05, 0x06, 0x30, 0x31, 0x7F, 0x80, 0x81, 0x82, 0x84, 0xA0, 0xA5, 0xFE, 0xFF)
 
@@ -73,12 +81,29 @@ class VirtualClock:
 
 @dataclass(slots=True)
 class Measured:
-    """What handling inputs cost: how many, and the slowest with its octets."""
+    """What handling inputs cost: how many, the slowest with its octets, the longest garbage collection."""
 
     inputs: int = 0
     seconds: float = 0.0
     slowest: float = 0.0
     octets: bytes = b""
+    collection: float = 0.0
+
+    def add(self, watch: Stopwatch, octets: bytes) -> None:
+        """One more, as the watch has it."""
+        self.inputs += 1
+        self.seconds += watch.own
+        self.collection = max(self.collection, watch.collected)
+        if watch.own > self.slowest:
+            self.slowest, self.octets = watch.own, octets
+
+    def merge(self, other: "Measured") -> None:
+        """What another one measured."""
+        self.inputs += other.inputs
+        self.seconds += other.seconds
+        self.collection = max(self.collection, other.collection)
+        if other.slowest > self.slowest:
+            self.slowest, self.octets = other.slowest, other.octets
 
 
 @dataclass(slots=True)
@@ -97,13 +122,23 @@ class Side:
         return [sa for sa in self.node.endpoint._sas.values() if sa.phase == "ESTABLISHED"]
 
 
-class Stage:
-    """Both nodes and the wire. Make it inside a running event loop, where `clock.monotonic` is `time`."""
+#: NODE_ variables by role.
+Variables = Mapping[str, Mapping[str, str]]
 
-    def __init__(self, directory: FilePath, time: VirtualClock) -> None:
-        self.time, self.measured = time, Measured()
-        self.responder = _side("responder", directory)
-        self.initiator = _side("initiator", directory)
+
+class Stage:
+    """Both nodes and the wire. Make it inside a running event loop, where `clock.monotonic` is `time`.
+
+    `variables` are NODE_ variables beyond those of every stage.
+    """
+
+    def __init__(
+        self, directory: FilePath, time: VirtualClock, variables: Variables = MappingProxyType({})
+    ) -> None:
+        self.time, self.measured, self._watch = time, Measured(), Stopwatch()
+        self.responder = _side("responder", directory, variables.get("responder", {}))
+        self.initiator = _side("initiator", directory, variables.get("initiator", {}))
+        self._start = [Snapshot(side.node) for side in self.sides]
         self.corpus: list[bytes] = []
         self.secrets: set[bytes] = set()
         #: The lines of the private keys' PEM files.
@@ -123,13 +158,9 @@ class Stage:
     def hand(self, side: Side, octets: bytes, source: tuple[str, int]) -> None:
         """Let a node receive a datagram; nothing may be raised, whatever it is."""
         path = Path(*side.address, *source)
-        begin = thread_time()
-        side.node._datagram(octets, path)
-        spent = thread_time() - begin
-        self.measured.inputs += 1
-        self.measured.seconds += spent
-        if spent > self.measured.slowest:
-            self.measured.slowest, self.measured.octets = spent, octets
+        with self._watch as watch:
+            watch.run(lambda: side.node._datagram(octets, path))
+        self.measured.add(watch, octets)
 
     def initiate(self) -> None:
         path = Path(*self.initiator.address, *self.responder.address)
@@ -156,14 +187,7 @@ class Stage:
     def learn(self) -> None:
         """Note every key there is now."""
         for side in self.sides:
-            for sa in side.node.endpoint._sas.values():
-                if sa.protection is not None:
-                    keys = sa.protection.keys
-                    values = (getattr(keys, name) for name in keys.__slots__)
-                    self.secrets |= {v.reveal() for v in values if isinstance(v, Secret)}
-                for child in sa.children.values():
-                    pairs = (child.inbound, child.outbound)
-                    self.secrets |= {k.reveal() for pair in pairs for k in (pair.encr, pair.integ)}
+            self.secrets |= keys_of(side.node)
 
     def pass_time(self, seconds: float) -> None:
         """Let timers run; what they send is lost."""
@@ -177,12 +201,12 @@ class Stage:
             side.wire.sent.clear()
 
     def left_behind(self) -> list[str]:
-        """What is still kept after everything was deleted and a long time went by."""
+        """What differs from the start after everything was deleted and a long time went by."""
         for side in self.sides:
             side.node.endpoint.delete_all(self.time())
             side.node._pump()
         self.pass_time(1000)
-        return [found for side in self.sides for found in _remains(side.node)]
+        return [found for snapshot in self._start for found in snapshot.changes()]
 
     def told_secrets(self) -> list[bytes]:
         """Keys that stand in the event stream or the prose, in hexadecimal or as they are."""
@@ -190,33 +214,58 @@ class Stage:
         told = [s for s in self.secrets if len(s) >= 16 and (s.hex() in text or repr(s)[2:-1] in text)]
         return told + [line.encode() for line in self.key_lines if line in text]
 
+    def forget_lines(self) -> None:
+        """Look for keys in all that was told so far, and let it go. Raises AssertionError."""
+        assert self.told_secrets() == []
+        for side in self.sides:
+            side.lines.clear()
+
     def close(self) -> None:
         for side in self.sides:
             side.node.close()
 
 
-def _remains(node: Node) -> Iterator[str]:
-    engine, half_open = node.endpoint, node.endpoint._half_open
-    tables: dict[str, Sized] = {
-        "IKE SAs": engine._sas,
-        "half-open": half_open._by_spi,
-        "requests": half_open._by_request,
-        "settled": half_open._settled,
-        "sources": half_open._sources,
-        "unproven": half_open._unproven,
-        "spent": half_open._spent,
-        "timers": engine._timers._when,
-        "children": engine._context.children._by_spi,
-        "SAD": node.plane._sad._entries,
-        "SPIs": node.plane._sad.by_spi,
-        "initiated": node._initiated,
-        "contacts": engine._context.contacts._peers,
-        "begun": engine._context.contacts._begun,
-    }
-    return (f"{len(table)} {name}" for name, table in tables.items() if len(table))
+def keys_of(node: Node) -> set[bytes]:
+    """The keys of every IKE SA and Child SA of a node."""
+    found: set[bytes] = set()
+    for sa in node.endpoint._sas.values():
+        if sa.protection is not None:
+            keys = sa.protection.keys
+            values = (getattr(keys, name) for name in keys.__slots__)
+            found |= {value.reveal() for value in values if isinstance(value, Secret)}
+        for child in sa.children.values():
+            pairs = (child.inbound, child.outbound)
+            found |= {key.reveal() for pair in pairs for key in (pair.encr, pair.integ)}
+    return found
 
 
-def _side(role: str, directory: FilePath) -> Side:
+def play(
+    directory: FilePath,
+    scene: Callable[[Stage], None],
+    seed: int,
+    variables: Variables = MappingProxyType({}),
+) -> Measured:
+    """Run a scene on a stage of its own, then look at what is left of it. Returns what it cost."""
+
+    async def inside() -> Measured:
+        stage = Stage(directory, time, variables)
+        try:
+            scene(stage)
+            assert stage.left_behind() == []
+            assert stage.told_secrets() == []
+            assert stage.measured.slowest < SLOWEST, stage.measured.octets.hex()
+            return stage.measured
+        finally:
+            stage.close()
+
+    time = VirtualClock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "monotonic", time)
+        random.seed(seed)
+        return asyncio.run(inside())
+
+
+def _side(role: str, directory: FilePath, more: Mapping[str, str]) -> Side:
     certificates = directory / "ipsec" / "certs"
     variables = {
         "NODE_CREDENTIALS__CA": str(certificates / "ca-cert.pem"),
@@ -225,6 +274,7 @@ def _side(role: str, directory: FilePath) -> Side:
         "NODE_IKE__PROPOSALS": "[aes256-sha256-x25519, aes256gcm16-prfsha256-modp2048]",
         "NODE_DEMO__PINGS": "0",
         "NODE_RUN__USER": "''",
+        **more,
     }
     options = ((("role",), role, "--mode"), (("tun", "enabled"), False, "--tun"))
     config = load(Sources(None, variables, options))
@@ -507,7 +557,11 @@ def _rewrapped(draw: random.Random, inner: bytes) -> bytes:
 
 def _sealed(header: Header, plain: bytes, sa: IkeSa) -> bytes:
     assert sa.protection is not None
-    sealer = sa.protection.outbound
+    return sealed_with(sa.protection.outbound, header, plain)
+
+
+def sealed_with(sealer: Sealer, header: Header, plain: bytes) -> bytes:
+    """A protected message with any plaintext, padding and all."""
     written = codec._write_header(header, PayloadType.SK)
     blob = sealer.seal(written, plain)
     part = schema.EncryptedPayload(
@@ -516,6 +570,3 @@ def _sealed(header: Header, plain: bytes, sa: IkeSa) -> bytes:
         icv=blob[len(blob) - sealer.icv_size :],
     )
     return der.sequence(written + der.contents(schema.encode(schema.Encrypted(encrypted=part))))
-
-
-__all__ = ["Insider", "Outsider", "Stage", "VirtualClock", "clock"]

@@ -1,53 +1,26 @@
 """Whatever is written to a node, it drops or answers: nothing is raised, nothing is kept, nothing is told."""
 
-import asyncio
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from node.model.events import EventName
-from tests.node.conftest import make_credentials
-from tests.property.hostile import STRANGER, Insider, Outsider, Stage, VirtualClock, clock
+from tests.property import hostile
+from tests.property.hostile import STRANGER, Insider, Outsider, Stage
 from tests.property.liar import Liar
 
-#: No datagram may hold a node for long, in seconds of CPU time. Ten times the bound of the requirement: on a
-#: loaded machine, with the garbage of a whole test run to collect, more precision would only be noise.
-SLOWEST = 0.5
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("hostile")
-    make_credentials(root / "ipsec" / "certs")
-    return root
+Play = Callable[[Callable[[Stage], None], int], None]
 
 
 @pytest.fixture
-def play(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Stage], None], int], None]:
+def play(directory: Path) -> Play:
     """Run a scene on a stage of its own, then look at what is left of it."""
 
     def run(scene: Callable[[Stage], None], seed: int) -> None:
-        async def inside() -> None:
-            time = VirtualClock()
-            monkeypatch.setattr(clock, "monotonic", time)
-            random.seed(seed)
-            stage = Stage(directory, time)
-            try:
-                scene(stage)
-                assert stage.left_behind() == []
-                assert stage.told_secrets() == []
-                assert stage.measured.slowest < SLOWEST, stage.measured.octets.hex()
-            finally:
-                stage.close()
-
-        asyncio.run(inside())
+        hostile.play(directory, scene, seed)
 
     return run
-
-
-Play = Callable[[Callable[[Stage], None], int], None]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -11,7 +11,7 @@ from lab.wire.identity import HEADER
 from lab.wire.profiles import PROFILES
 from node.model.message import HeaderFlags
 from node.model.registry import ExchangeType
-from tests.codec.samples import AUTH, CLEARTEXT, FOUNDING, IKE_AUTH, INIT, sealed, sealer_of
+from tests.codec.samples import AUTH, CLEARTEXT, FOUNDING, IKE_AUTH, INIT, PAYLOADS, sealed, sealer_of
 
 ASN1 = PROFILES["asn1"]
 NAMES = frozenset({"responder", "alice", "bob"})
@@ -26,6 +26,7 @@ INFORMATIONAL = sealed(
     replace(AUTH, exchange=ExchangeType.INFORMATIONAL, message_id=2), (), sealer_of("AES-GCM")
 )
 WITH_NOTIFY = sealed(INIT, CLEARTEXT["IKE_SA_INIT with notifications"])
+GCM_OFFER = sealed(INIT, (PAYLOADS["SA with AES-GCM, no INTEG"][0], *FOUNDING[1:]))
 ANOTHER_ORDER = sealed(INIT, CLEARTEXT["IKE_SA_INIT in another order"])
 KEEPALIVE = b"\xff"
 

@@ -11,7 +11,7 @@ from lab.wire.faults import COMMON, SETTINGS, Act
 from lab.wire.problems import ConfigError
 from tests.wire.support import NAMES
 
-GOOD = [
+GOOD: list[tuple[dict[str, object], str, dict[str, object]]] = [
     ({"act": "drop"}, "drop any", {"times": None, "skip": 0, "chance": 100}),
     ({"act": "drop", "match": "IKE_AUTH response 1", "times": 1}, "drop IKE_AUTH response 1, times 1", {}),
     ({"act": "duplicate"}, "duplicate any", {"copies": 1, "times": None}),
