@@ -27,8 +27,6 @@ class Rfc7296Codec:
     `max_datagram` bounds what is read and written, in octets, at most 65,535.
     """
 
-    __slots__ = ("_limit",)
-
     def __init__(self, max_datagram: int = MAX_DATAGRAM) -> None:
         self._limit = max_datagram
 
