@@ -45,7 +45,7 @@ SAMPLES = {
     **{name: octets for name, octets in SEEDS.items() if "skf" not in name},
 }
 #: Changes of two places are tried in all pairs up to so many octets, and in as many random ones beyond.
-SHORT, PAIRS = 28, 2_000
+SHORT, PAIRS = 28, 1_000
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -106,7 +106,7 @@ def test_seven_mutations_of_cleartext_messages_raise_nothing_else(name: str) -> 
     octets = SAMPLES[name]
     chance = random.Random(name)
     seen = Counter(check(other) for other in mutations(octets, chance))
-    assert seen[False] > 1_000
+    assert seen[False] > len(octets), "what is cut is refused"
 
 
 def test_the_seeds_are_written_as_they_were() -> None:
