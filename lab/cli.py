@@ -85,7 +85,7 @@ verbs:
   logs [NODE ...]      the nodes' events, interleaved by time; -f follows
   events [NODE ...]    the same as JSON, one object a line
   ladder [RUN|LAB]     who sent what to whom; --svg FILE draws a picture
-  decode [RUN|FILE]    every packet of a capture as a tree, opened with the key log
+  decode [RUN|FILE]    every message on the wire as a tree, opened with the run's keys
   report [RUN|LAB]     a run as one HTML page
   fault show|set|reset what the wire node does to datagrams; `fault --help` (netem, tc)
   exec NODE -- CMD     run a command at a node; its exit code is passed through
@@ -169,13 +169,24 @@ def _parser() -> _Parser:
     made["ladder"].add_argument("nodes", nargs="*", metavar="NODE", help="only these, from left to right")
     made["ladder"].add_argument("--svg", type=Path, metavar="FILE", help="draw a picture instead")
     made["ladder"].add_argument("--ascii", action="store_true", help="without line drawing characters")
-    decode.options(made["decode"])
+    _decode_options(made["decode"])
     report.options(made["report"])
     fault.options(made["fault"])
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE", help="or directories")
     made["lint"].add_argument("--node", action="store_true", help="they are configurations of nodes")
     return parser
+
+
+def _decode_options(decoding: _Parser) -> None:
+    add = decoding.add_argument
+    add("target", nargs="?", metavar="RUN|LAB|FILE", help="a run's directory, a lab, or a pcapng file")
+    add("numbers", nargs="*", metavar="NUMBER", help="only these packets: 3, or 3-7")
+    add("--keys", type=Path, action="append", default=[], metavar="FILE", help="a key log, may be repeated")
+    add("--only", choices=decode.KINDS, help="only messages of this kind")
+    add("--brief", action="store_true", help="one line each")
+    add("--hex", action="store_true", help="with the octets")
+    add("--port", type=_port, action="append", default=[], metavar="PORT", help="UDP port of the lab (8000)")
 
 
 def _making_options(made: dict[str, _Parser]) -> None:
@@ -229,6 +240,12 @@ def _count(text: str) -> int:
 def _jobs(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) <= MAX_JOBS):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of scenarios from 1 to {MAX_JOBS}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UDP port")
     return int(text)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 SHELLS = ("bash", "zsh", "fish")
 #: Metavars whose values are files or directories.
-_FILES = ("FILE", "RUN|LAB")
+_FILES = ("FILE", "RUN|LAB", "RUN|LAB|FILE")
 _SCENARIOS = ("SCENARIO", "SCENARIO|all")
 
 

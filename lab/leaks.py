@@ -2,16 +2,15 @@
 tunnel.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
-from lab import plaintext
 from lab.backends.base import CAPTURES
 from lab.checks import Check
 from lab.lifecycle import Outcome
-from lab.plaintext import Finding, Needles
+from lab.plaintext import MIN_TEXT, Finding, Needles, search
 from lab.plan import GREETING, Plan
 from lab.wire import pcapng
 
@@ -21,39 +20,32 @@ NODE, TEXT = "capture", "no plaintext on the wire"
 
 def needles(plan: Plan) -> Needles:
     """What the nodes of this lab only ever say inside the tunnel."""
-    messages = {_message(node.config) for node in plan.nodes}
-    addresses = tuple(IPv4Interface(node.inner_address).ip for node in plan.nodes)
+    messages = {_message(node.config).encode() for node in plan.nodes}
     networks = tuple(IPv4Network(node.inner_network) for node in plan.nodes)
-    # Pairs grow with the square of the nodes; those of the first ones are enough to find a leak.
-    return Needles(tuple(sorted(messages)), networks, addresses[:_MAX_PAIRED])
-
-
-_MAX_PAIRED = 8
+    return Needles(networks, tuple(sorted(text for text in messages if len(text) >= MIN_TEXT)))
 
 
 def _message(config: Mapping[str, object]) -> str:
     demo = config.get("demo")
-    return str(demo.get("message") or GREETING) if isinstance(demo, Mapping) else GREETING
+    return str(demo.get("message", GREETING)) if isinstance(demo, Mapping) else GREETING
 
 
-def search(plan: Plan, directory: Path) -> Iterator[Finding]:
+def found(plan: Plan, directory: Path) -> tuple[Finding, ...]:
     """What the captures in `directory` hold in clear. Raises CaptureError."""
-    wanted = needles(plan)
-    for path in sorted(directory.glob(CAPTURES)):
-        yield from plaintext.search(path.name, pcapng.read(path.read_bytes()), wanted)
+    captures = ((path.name, pcapng.read(path.read_bytes())) for path in sorted(directory.glob(CAPTURES)))
+    return search(captures, needles(plan))
 
 
 def check(plan: Plan, directory: Path) -> Check:
     """The verdict on the captures in `directory`; without a capture nothing is proven."""
-    paths = list(directory.glob(CAPTURES))
-    if not paths:
+    if not list(directory.glob(CAPTURES)):
         return Check(NODE, TEXT, False, "nothing was captured")
     try:
-        found = list(search(plan, directory))
+        leaks = found(plan, directory)
     except pcapng.CaptureError as error:
         return Check(NODE, TEXT, False, f"the capture cannot be read: {error}")
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return Check(NODE, TEXT, not found, f"{found[0]}{more}" if found else "")
+    more = f" and {len(leaks) - 1} more" if len(leaks) > 1 else ""
+    return Check(NODE, TEXT, not leaks, f"{leaks[0]}{more}" if leaks else "")
 
 
 def judged(outcome: Outcome, directory: Path) -> Outcome:

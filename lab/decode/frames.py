@@ -42,9 +42,7 @@ def unwrap(link: int, octets: bytes) -> Frame:
     if len(octets) < _ETHERNET_HEADER:
         raise Unreadable(f"an Ethernet frame of {count(len(octets))}")
     target, source = _mac(octets[:6]), _mac(octets[6:12])
-    kind, at = int.from_bytes(octets[12:14]), _ETHERNET_HEADER
-    while kind in _VLANS and at + _VLAN_TAG <= len(octets):
-        kind, at = int.from_bytes(octets[at + 2 : at + 4]), at + _VLAN_TAG
+    kind, at = _ether_type(octets)
     name = _ETHER_NAMES.get(kind, f"EtherType {kind:#06x}")
     item = Item("Ethernet", f"{source} > {target}, {name}")
     body = octets[at:]
@@ -52,6 +50,24 @@ def unwrap(link: int, octets: bytes) -> Frame:
         return Frame((item,), source, target, body)
     other = _arp(body) if kind == _ETHER_ARP else f"{name}, {count(len(body))}"
     return Frame((item,), source, target, b"", other)
+
+
+def network_at(link: int, octets: bytes) -> int | None:
+    """Where the IP packet in a frame begins; None where there is none."""
+    if link == pcapng.LINK_RAW:
+        return 0 if octets else None
+    if link != pcapng.LINK_ETHERNET or len(octets) <= _ETHERNET_HEADER:
+        return None
+    kind, at = _ether_type(octets)
+    return at if kind in (_ETHER_IPV4, _ETHER_IPV6) and at < len(octets) else None
+
+
+def _ether_type(octets: bytes) -> tuple[int, int]:
+    """The EtherType behind all VLAN tags, and the place behind it."""
+    kind, at = int.from_bytes(octets[12:14]), _ETHERNET_HEADER
+    while kind in _VLANS and at + _VLAN_TAG <= len(octets):
+        kind, at = int.from_bytes(octets[at + 2 : at + 4]), at + _VLAN_TAG
+    return kind, at
 
 
 def _mac(octets: bytes) -> str:

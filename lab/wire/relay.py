@@ -74,10 +74,14 @@ class Relay:
     def begin(self, target: str) -> None:
         """The target is known: relay, and let the faults act that match the start."""
         self.nat.target = target
-        taken = {target, self.config.listen, *self.directory.addresses}
-        self._spoofer = Spoofer(target, self.config.sources, taken, self.errors, self.config.seed)
-        self.engine.start(self.config.ports[0])
+        config = self.config
+        self._spoofer = Spoofer(target, config.sources, self._taken, self.errors, config.seed)
+        self.engine.start(config.ports[0])
         self._drain()
+
+    def _taken(self) -> frozenset[str]:
+        """Addresses that are somebody's."""
+        return self.directory.addresses | {self.nat.target, self.config.listen}
 
     def change(self, faults: Sequence[Fault], reason: str) -> None:
         """Put other faults in force."""

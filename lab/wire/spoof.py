@@ -7,9 +7,10 @@ Floods go nowhere but to the target of the relay.
 """
 
 import contextlib
+import errno
 import socket
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from random import Random
 
@@ -24,16 +25,22 @@ _MAX_OPEN = 256
 _MAX_SOURCES = 500
 _LEAST_PORT, _LAST_PORT = 1024, 65_535
 _TRIES = 100
+#: Addresses of a network that has room for sources beside nodes.
+_LEAST_NETWORK = 8
 
 
 class Spoofer:
-    """Sends to one target. `taken` are addresses that somebody has; only the target's own counts on
-    loopback."""
+    """Sends to one target. `taken` gives the addresses that somebody is known to have by now."""
 
     def __init__(
-        self, target: str, sources: Network | None, taken: Collection[str], errors: "Counter[str]", seed: int
+        self,
+        target: str,
+        sources: Network | None,
+        taken: Callable[[], Collection[str]],
+        errors: "Counter[str]",
+        seed: int,
     ) -> None:
-        self._target, self._sources, self._taken, self._errors = target, sources, frozenset(taken), errors
+        self._target, self._sources, self._taken, self._errors = target, sources, taken, errors
         self._random = Random(f"{seed}/sources")
         self._open: deque[socket.socket] = deque()
         self._answers = 0
@@ -110,21 +117,33 @@ class Spoofer:
                 self._answers += 1
 
     def _from_raw(self, port: int, octets: bytes) -> Endpoint:
-        roll = self._random
-        source = Endpoint(roll.choice(self._pool), roll.randint(_LEAST_PORT, _LAST_PORT))
+        source = Endpoint(self._nobody(), self._random.randint(_LEAST_PORT, _LAST_PORT))
         if self._raw is None:
             raise OSError("no raw socket: why_not() was not asked")
         self._raw.sendto(packet(source, Endpoint(self._target, port), octets), (self._target, 0))
         return source
 
+    def _nobody(self) -> str:
+        """One of the sources. Raises OSError where all of them are somebody's by now."""
+        taken = self._taken()
+        while self._pool:
+            address = self._random.choice(self._pool)
+            if address not in taken:
+                return address
+            self._pool.remove(address)
+        raise OSError(errno.EADDRNOTAVAIL, "no source is left")
+
     def _fill(self) -> bool:
-        """Choose the sources: never the first address of the network, which is a bridge's."""
-        network, chosen = self._sources, set[str]()
-        if network is None or network.num_addresses < 4:
+        """Choose the sources, in the upper half of the network: bridges and nodes get their addresses from
+        the lower end, also those that are still to come.
+        """
+        network, taken, chosen = self._sources, self._taken(), set[str]()
+        if network is None or network.num_addresses < _LEAST_NETWORK:
             return False
+        first, last = network.num_addresses // 2, network.num_addresses - 2
         for _ in range(_MAX_SOURCES + _TRIES):
-            address = str(network[self._random.randrange(2, network.num_addresses - 1)])
-            if address not in self._taken:
+            address = str(network[self._random.randint(first, last)])
+            if address not in taken:
                 chosen.add(address)
             if len(chosen) == _MAX_SOURCES:
                 break

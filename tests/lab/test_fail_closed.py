@@ -91,7 +91,7 @@ class Broken:
         directory.mkdir()
         self.backend.lab(self.outcome.plan.lab).collect(directory)
         assert list(directory.glob("capture*.pcapng"))
-        return [str(finding) for finding in leaks.search(self.outcome.plan, directory)]
+        return [str(finding) for finding in leaks.found(self.outcome.plan, directory)]
 
 
 @contextmanager

@@ -20,14 +20,22 @@ Figure = Callable[[str, object], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--goal, for a quick look."""
+    """--goal and --seconds, for a quick look, or a long one."""
     parser.addoption("--goal", type=int, default=100_000, help="how many of each kind (default: 100,000)")
+    parser.addoption("--seconds", type=int, default=600, help="of fuzzing for each target (default: 600)")
 
 
 @pytest.fixture(scope="session")
 def goal(request: pytest.FixtureRequest) -> int:
     """How many of each kind."""
     chosen: int = request.config.getoption("--goal")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def seconds(request: pytest.FixtureRequest) -> int:
+    """How long each target is fuzzed."""
+    chosen: int = request.config.getoption("--seconds")
     return chosen
 
 

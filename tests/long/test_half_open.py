@@ -15,7 +15,7 @@ from tests.property.spoofer import NONCE, SPI, template
 pytestmark = pytest.mark.long
 
 COUNT = 1_000
-#: Octets: what the project promises, and what may be left when its time is over: tables keep the room they had.
+#: Octets: what the project promises, and what may be left when its time is over: tables keep their room.
 MOST, LEFT = 4 * 1024, 512
 
 
