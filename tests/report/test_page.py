@@ -187,6 +187,7 @@ def test_the_head_says_what_ran_where_and_how_it_ended() -> None:
     facts = {div.one("dt").text.strip(): div.one("dd").text.strip() for div in head.one("dl").all("div")}
     assert facts["Captured at"] == "the wire node"
     assert facts["Nodes"] == "1 responder, 1 initiator, 1 wire"
+    assert facts["Cipher suite"].startswith("ENCR_AES_CBC_256")
     assert (facts["Backend"], facts["Took"], facts["Began"]) == (
         "process",
         "1.50 s",
