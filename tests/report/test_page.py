@@ -20,7 +20,7 @@ from tests.report.samples import every_act, handshake, initiator, started, tell
 from tests.report.test_ladder_wire import flood
 
 EVIL = (
-    "<script>alert(1)</script>\"' onload=x &amp;\x1b[31m\x00\n\u202e\u2028\ud800"
+    "<script>alert(1)</script>\"' onload=x &amp;\ufffe\x1b[31m\x00\n\u202e\u2028\ud800"
     "</style></title></svg>]]>--><!--"
 )
 #: Every element that a page may have.
