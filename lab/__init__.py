@@ -10,6 +10,7 @@ Layers, each importing only those before it:
     decode/, plaintext       captures read without the node
     backends/                docker, netns, process: the only places that start anything
     lifecycle, judge         bringing up, following, judging, taking down
+    ladder*, report/         who sent what to whom; a run as one page
     hindsight, lint, testing judging a lab as it is now; files; a lab in the hands of a test
     commands/, cli           what a user types
 """

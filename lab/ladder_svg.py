@@ -4,6 +4,7 @@
 """
 
 import html
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
@@ -14,6 +15,8 @@ from lab.text import printable
 
 #: Characters of 12 px are 7.3 px wide at most.
 _CHARACTER = 7.3
+#: What is left of it after `printable` (XML 1.0, 2.2).
+_NOT_XML = re.compile("[\ufffe\uffff]")
 #: Pixels: from one line of text to the next, below an arrow, from one note to the next.
 _LINE, _SPACE, _NOTE = 16, 20, 22
 _HEAD = 56
@@ -115,7 +118,7 @@ def _head(node: str, x: int, where: Place, top: int, corners: str) -> str:
 
 def _safe(text: str) -> str:
     """Text as it may stand in XML, with every control character visible."""
-    return html.escape(printable(text))
+    return html.escape(_NOT_XML.sub("\ufffd", printable(text)))
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:

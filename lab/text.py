@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-# C0, DEL, C1, line separators, the marks that reorder or hide text (bidirectional controls, zero width), and
-# what is no character at all.
+# C0, DEL, C1, line separators, and the marks that reorder or hide text (bidirectional controls, zero width).
 _UNSAFE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 
 

@@ -85,6 +85,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         "Nodes": _count(run),
         "Captured at": words(run.results, "vantage"),
         "Profile, node version": _versions(run),
+        "Cipher suite": _suite(run),
         "Report made by": f"ipseclab {__version__}",
     }
     yield from ((name, value) for name, value in known.items() if value)
@@ -93,6 +94,12 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 def _count(run: Run) -> str:
     roles = [words(node, "role") for node in nodes(run)]
     return ", ".join(f"{roles.count(role)} {role}" for role in dict.fromkeys(roles) if role)
+
+
+def _suite(run: Run) -> str:
+    """What was agreed first; others may have agreed on something else."""
+    told = (str(event.fields.get("suite", "")) for event in run.events if event.name == "ike_sa_established")
+    return next(told, "none agreed").replace("/", " / ")
 
 
 def _versions(run: Run) -> str:

@@ -1,6 +1,7 @@
 """Which packet of the capture is which arrow of the ladder: by the message's name, who sent it, and when."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lab.decode.values import Decoded
 from lab.events import NodeEvent
@@ -12,13 +13,35 @@ _NEAR = 0.5
 _LOOK_AT = 512
 
 
-def owners(events: Sequence[NodeEvent], known: Mapping[str, str]) -> dict[str, str]:
-    """Whose an `address:port` is: what nodes bound, and `known` of the lab."""
-    found = {address: node for address, node in known.items() if ":" in address}
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whose an `address:port` is: by both, else by the address alone where one node has it."""
+
+    exact: Mapping[str, str]
+    hosts: Mapping[str, str]
+
+    def of(self, place: str) -> str:
+        """The node; empty where nobody knows."""
+        return self.exact.get(place) or self.hosts.get(place.rpartition(":")[0], "")
+
+    def name(self, place: str) -> str:
+        """The node, or the place itself."""
+        return self.of(place) or place
+
+
+def owners(events: Sequence[NodeEvent], known: Mapping[str, str]) -> Owners:
+    """The owners that the nodes tell of as they start, and those that are known of the lab, by place."""
+    exact = {place: node for place, node in known.items() if place}
     for event in events:
         if event.name == "udp_bound":
-            found[f"{event.fields.get('address')}:{event.fields.get('port')}"] = event.node
-    return found
+            exact[f"{event.fields.get('address')}:{event.fields.get('port')}"] = event.node
+        elif event.name == "wire_ready":
+            # It sends to the target from ports of its own.
+            exact[f"{event.fields.get('address')}:0"] = event.node
+    nodes: dict[str, set[str]] = {}
+    for place, node in exact.items():
+        nodes.setdefault(place.rpartition(":")[0], set()).add(node)
+    return Owners(exact, {host: min(found) for host, found in nodes.items() if len(found) == 1})
 
 
 def anchor(packet: Decoded) -> str:
@@ -26,7 +49,7 @@ def anchor(packet: Decoded) -> str:
     return f"packet-{packet.number}"
 
 
-def link(ladder: Ladder, packets: Sequence[Decoded], whose: Mapping[str, str]) -> dict[int, str]:
+def link(ladder: Ladder, packets: Sequence[Decoded], whose: Owners) -> dict[int, str]:
     """The link of each row of the ladder that is a packet; no packet is two rows."""
     named: dict[str, list[Decoded]] = {}
     for packet in packets:
@@ -46,14 +69,12 @@ def _name(packet: Decoded) -> str:
     return packet.title.partition(":")[0].replace("ESP 0x", "ESP ", 1)
 
 
-def _nearest(
-    row: Message, packets: Sequence[Decoded], zero: float, whose: Mapping[str, str]
-) -> Decoded | None:
+def _nearest(row: Message, packets: Sequence[Decoded], zero: float, whose: Owners) -> Decoded | None:
     moment = zero + row.seconds
     near = [
         (abs(packet.moment_ns / 1e9 - moment), packet.number, packet)
         for packet in packets[:_LOOK_AT]
-        if whose.get(packet.source, row.source) == row.source
+        if whose.of(packet.source) in ("", row.source)
     ]
     best = min(near, default=None)
     return best[2] if best is not None and best[0] <= _NEAR else None

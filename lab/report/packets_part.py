@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from lab.decode.values import Decoded, Item, Kind
 from lab.ladder_values import since
-from lab.report.links import anchor
+from lab.report.links import Owners, anchor
 from lab.report.markup import Html, details, element, join, scrolling, section, size, text
 from lab.report.run import Run
 
@@ -26,7 +26,7 @@ _NUMBERS = re.compile(r"(?:0x)?[0-9a-f]*\d[0-9a-f]*")
 _CARRIERS = ("IPv4", "IPv6", "UDP", "Ethernet", "Linux cooked")
 
 
-def packets(run: Run, zero: float, whose: Mapping[str, str]) -> Html:
+def packets(run: Run, zero: float, whose: Owners) -> Html:
     """The section."""
     body: list[Html] = []
     if run.problem:
@@ -70,7 +70,7 @@ def _shape(packet: Decoded) -> tuple[str, ...]:
     return packet.kind.value, *(_NUMBERS.sub("#", said[:200]) for said in (packet.title, packet.remark))
 
 
-def _packets(shown: Sequence[Decoded], zero: float, whose: Mapping[str, str]) -> Iterator[Html]:
+def _packets(shown: Sequence[Decoded], zero: float, whose: Owners) -> Iterator[Html]:
     written = 0
     for packet in shown:
         if written < _MAX_HTML:
@@ -85,9 +85,9 @@ def _packets(shown: Sequence[Decoded], zero: float, whose: Mapping[str, str]) ->
         yield made
 
 
-def _packet(packet: Decoded, zero: float, whose: Mapping[str, str], inside: Html) -> Html:
+def _packet(packet: Decoded, zero: float, whose: Owners, inside: Html) -> Html:
     kind = packet.kind.value if packet.kind in (Kind.IKE, Kind.ESP) else "dim"
-    ends = f"{whose.get(packet.source, packet.source)} → {whose.get(packet.target, packet.target)}"
+    ends = f"{whose.name(packet.source)} → {whose.name(packet.target)}"
     summary = join(
         [
             element("span", text(f"#{packet.number}"), class_="dim number"),

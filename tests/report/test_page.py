@@ -11,7 +11,7 @@ import pytest
 from lab import palette
 from lab.decode.values import Item, Kind
 from lab.events import NodeEvent
-from lab.report import events_part, packets_part, page, style
+from lab.report import events_part, links, packets_part, page, style
 from lab.report.markup import Html, element, text
 from lab.report.run import File, Run
 from tests.report.reader import Node, read
@@ -20,7 +20,7 @@ from tests.report.samples import every_act, handshake, initiator, started, tell
 from tests.report.test_ladder_wire import flood
 
 EVIL = (
-    "<script>alert(1)</script>\"' onload=x &amp;\x1b[31m\x00\n\u202e\u2028\ud800"
+    "<script>alert(1)</script>\"' onload=x &amp;\ufffe\x1b[31m\x00\n\u202e\u2028\ud800"
     "</style></title></svg>]]>--><!--"
 )
 #: Every element that a page may have.
@@ -187,6 +187,7 @@ def test_the_head_says_what_ran_where_and_how_it_ended() -> None:
     facts = {div.one("dt").text.strip(): div.one("dd").text.strip() for div in head.one("dl").all("div")}
     assert facts["Captured at"] == "the wire node"
     assert facts["Nodes"] == "1 responder, 1 initiator, 1 wire"
+    assert facts["Cipher suite"].startswith("ENCR_AES_CBC_256")
     assert (facts["Backend"], facts["Took"], facts["Began"]) == (
         "process",
         "1.50 s",
@@ -290,12 +291,20 @@ def test_packets_have_names_of_nodes_times_and_what_is_in_them() -> None:
 def test_arrows_lead_to_their_packets_and_to_no_other() -> None:
     run = good(packets=[*good().packets, packet(700, "IKE_AUTH request 1: SK{IDi CERT}")])
     root = shown(run)
-    links = {a.attributes["href"] for svg in root.all("svg") for a in svg.all("a")}
-    assert links == {"#packet-1", "#packet-2", "#packet-11", "#packet-16"}
+    found = {a.attributes["href"] for svg in root.all("svg") for a in svg.all("a")}
+    assert found == {"#packet-1", "#packet-2", "#packet-11", "#packet-16"}
     for a in root.all("svg")[0].all("a"):
         number = a.attributes["href"].removeprefix("#packet-")
         name = a.all("text")[1].text.split(",")[0].strip()
         assert name in root.one("details", id=f"packet-{number}").text
+
+
+def test_an_address_is_that_of_the_one_node_that_has_it() -> None:
+    told = [*started(), tell(-9, "wire", "wire_ready", role="wire", address="10.0.0.4")]
+    whose = links.owners(told, {"10.0.0.9:8000": "a", "10.0.0.9:8001": "b", "": "nobody"})
+    places = ("10.0.0.3:8000", "10.0.0.3:1", "10.0.0.4:52867", "10.0.0.9:8001", "10.0.0.9:1", "fe80::1", "")
+    assert [whose.of(place) for place in places] == ["initiator", "initiator", "wire", "b", "", "", ""]
+    assert whose.name("10.0.0.9:1") == "10.0.0.9:1"
 
 
 def test_the_ladder_is_there_wide_narrow_and_as_a_table() -> None:
