@@ -228,21 +228,6 @@ def test_the_page_asks_the_network_for_nothing(run: Path, site: Site, kind: str)
     assert site.asked == ["/report.html"]
 
 
-def test_the_policy_stops_a_page_that_wants_more(site: Site) -> None:
-    """And the test before this one can fail: without the policy the same page asks."""
-    clean = page.render(good(), site.place / "report.html")
-    wishes = (
-        '<img src="beacon.png"><img src="http://example.test/"><script>fetch("data.json")</script></main>'
-    )
-    wanting = clean.replace("</main>", wishes)
-    free = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", wanting)
-    (site.place / "report.html").write_text(wanting, "utf-8")
-    assert asked_by_the_page(site) == set()
-    (site.place / "report.html").write_text(free, "utf-8")
-    wanted = {f"{site.url}/beacon.png", "http://example.test/", f"{site.url}/data.json"}
-    assert asked_by_the_page(site) >= wanted
-
-
 @pytest.mark.parametrize(("theme", "options"), [(palette.light, ()), (palette.dark, (DARK,))])
 def test_both_themes_are_drawn(run: Path, site: Site, theme: object, options: tuple[str, ...]) -> None:
     assert callable(theme)
