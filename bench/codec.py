@@ -7,6 +7,7 @@
     library   the compiled decoder or encoder alone, on the fields of the message
     pyasn1    decoding into its classes, or building them and encoding; nothing checked beyond the schema
     strict    pyasn1 decoding, and encoding again to compare, as it must where the octets are a peer's
+    rfc7296   the codec of the other profile, on the same message in the binary encoding of RFC 7296
 
 Each round measures them in turn, in CPU time of this process; a ratio is taken inside its round, and the
 median over the rounds counts. Exit code 1 where the codec is not at least `GOAL` times as fast as pyasn1.
@@ -34,6 +35,7 @@ from node.model.proposal import offer
 from node.model.registry import ExchangeType, KeId
 from node.wire.asn1 import der, schema
 from node.wire.asn1.codec import Asn1Codec
+from node.wire.rfc7296.codec import Rfc7296Codec
 from tests.codec import der_oracle
 
 #: The codec does several times the work of a bare decoder and must still be this much faster than pyasn1, on
@@ -65,7 +67,9 @@ def founding() -> tuple[Header, tuple[Payload, ...]]:
 
 def decoding(octets: bytes) -> dict[str, Callable[[], object]]:
     """The ways of reading."""
-    codec = Asn1Codec()
+    codec, other = Asn1Codec(), Rfc7296Codec()
+    message = codec.read(codec.peek(octets))
+    binary = other.seal(message.header, message.payloads, None, 0).octets
     _, start, end = der.element(octets, 0, len(octets))
     _, _, behind = der.element(octets, start, end)
     header, fields = octets[start:behind], der.sequence(octets[behind:])
@@ -77,12 +81,13 @@ def decoding(octets: bytes) -> dict[str, Callable[[], object]]:
         ),
         "pyasn1": lambda: pyasn1_decode(octets, asn1Spec=der_oracle.IKE_MESSAGE),
         "strict": lambda: der_oracle.decode(der_oracle.IKE_MESSAGE, octets),
+        "rfc7296": lambda: other.read(other.peek(binary)),
     }
 
 
 def encoding(header: Header, payloads: Sequence[Payload], octets: bytes) -> dict[str, Callable[[], object]]:
     """The ways of writing."""
-    codec = Asn1Codec()
+    codec, other = Asn1Codec(), Rfc7296Codec()
     _, start, end = der.element(octets, 0, len(octets))
     _, _, behind = der.element(octets, start, end)
     head = schema.decode(schema.IKEHeader, octets[start:behind])
@@ -92,6 +97,7 @@ def encoding(header: Header, payloads: Sequence[Payload], octets: bytes) -> dict
         "codec": lambda: codec.seal(header, payloads, None, 0),
         "library": lambda: (schema.encode(head), schema.encode(fields)),
         "pyasn1": lambda: pyasn1_encode(der_oracle.build(der_oracle.IKE_MESSAGE, value)),
+        "rfc7296": lambda: other.seal(header, payloads, None, 0),
     }
 
 

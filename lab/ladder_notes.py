@@ -40,6 +40,8 @@ WIRE_NOTES: Mapping[str, str] = {
     "wire_junk_done": "{count} forged messages were sent",
     "wire_faults_changed": "faults from here on: {faults} ({reason})",
 }
+#: Characters of one text of the ladder: some come from a peer.
+_MOST = 400
 _FIELD = re.compile(r"\{(\w+)\}")
 _DONE = {
     "drop": "dropped",
@@ -55,10 +57,15 @@ _DONE = {
 }
 
 
+def shown(said: str) -> str:
+    """Text of an event for people: control characters visible, and not too long."""
+    return printable(said if len(said) <= _MOST else f"{said[:_MOST]} ...")
+
+
 def done(act: NodeEvent) -> str:
     """What the wire did to a datagram: `delayed by the wire: 0.300 s`."""
     word, detail = text(act, "act"), text(act, "detail").removeprefix("once").removeprefix(", ")
-    return printable(f"{_DONE.get(word, word)} by the wire" + (f": {detail}" if detail else ""))
+    return shown(f"{_DONE.get(word, word)} by the wire" + (f": {detail}" if detail else ""))
 
 
 def has_no_effect(act: NodeEvent) -> bool:
@@ -73,7 +80,7 @@ def note(event: NodeEvent, zero: float) -> Note:
         said = f"{text(event, 'received')} of {text(event, 'sent')} pings answered through the tunnel"
     else:
         said = _with_fields(words, event, fields)
-    return Note(event.moment.timestamp() - zero, event.node, printable(said), kind)
+    return Note(event.moment.timestamp() - zero, event.node, shown(said), kind)
 
 
 def _with_fields(words: str, event: NodeEvent, fields: tuple[str, ...]) -> str:
@@ -85,12 +92,12 @@ def drop_reason(drop: NodeEvent) -> str:
     """`dropped: bad_icv (what was wrong)`. Nodes tell the first drops in full, then their count."""
     detail, count = text(drop, "detail"), drop.fields.get("count")
     many = f", {count:,} by now" if isinstance(count, int) and count >= 10 else ""
-    return printable(f"dropped: {text(drop, 'reason')}{many}" + (f" ({detail})" if detail else ""))
+    return shown(f"dropped: {text(drop, 'reason')}{many}" + (f" ({detail})" if detail else ""))
 
 
 def drop_note(event: NodeEvent, zero: float) -> Note:
     """The note of a drop that explains no transmission."""
-    said = f"{drop_reason(event)}, from {printable(text(event, 'peer'))}"
+    said = f"{drop_reason(event)}, from {shown(text(event, 'peer'))}"
     return Note(event.moment.timestamp() - zero, event.node, said, Kind.TROUBLE)
 
 
@@ -110,4 +117,4 @@ def wire_note(event: NodeEvent, zero: float) -> Note:
     else:
         fields = {name: text(event, name) or "none" for name in _FIELD.findall(WIRE_NOTES[event.name])}
         said = WIRE_NOTES[event.name].format_map(fields)
-    return Note(event.moment.timestamp() - zero, event.node, printable(said), Kind.WIRE)
+    return Note(event.moment.timestamp() - zero, event.node, shown(said), Kind.WIRE)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from lab.events import NodeEvent
 from lab.ladder_join import Sent, text
-from lab.ladder_notes import done, drop_reason
+from lab.ladder_notes import done, drop_reason, shown
 from lab.ladder_values import Fate, Message
-from lab.text import printable
 
 _NAMES = {"IDI": "IDi", "IDR": "IDr", "TSI": "TSi", "TSR": "TSr"}
 _WIRE_ESP = re.compile(r"ESP spi 0x([0-9a-f]+)")
@@ -67,7 +66,7 @@ def _fate(sent: Sent) -> tuple[Fate, str, str]:
 
 def foreign(event: NodeEvent, owner: str | None, zero: float) -> Message:
     """The row of what arrived and no node tells of having sent; `owner` has the address that it came from."""
-    at, came = event.moment.timestamp() - zero, printable(f"from {text(event, 'peer')}")
+    at, came = event.moment.timestamp() - zero, shown(f"from {text(event, 'peer')}")
     return Message(
         at, owner, event.node, _name(event), _contents(event), Fate.FOREIGN, _octets(event), 0, came
     )
@@ -80,11 +79,11 @@ def _octets(event: NodeEvent) -> int:
 
 def _name(event: NodeEvent) -> str:
     if event.name == "wire_fault":
-        return printable(_WIRE_ESP.sub(r"ESP \1", text(event, "datagram")))
+        return shown(_WIRE_ESP.sub(r"ESP \1", text(event, "datagram")))
     if "sequence" in event.fields:
-        return printable(f"ESP {text(event, 'spi')} sequence {text(event, 'sequence')}")
+        return shown(f"ESP {text(event, 'spi')} sequence {text(event, 'sequence')}")
     exchange = event.name.rpartition("_")[0].upper()
-    return printable(f"{exchange} {text(event, 'kind')} {text(event, 'message_id')}")
+    return shown(f"{exchange} {text(event, 'kind')} {text(event, 'message_id')}")
 
 
 def _contents(event: NodeEvent) -> str:
@@ -92,9 +91,9 @@ def _contents(event: NodeEvent) -> str:
     if event.name == "wire_fault":
         return ""
     if "sequence" in event.fields:
-        return printable(f'encrypted {{"{text(event, "text")}"}}')
+        return shown(f'encrypted {{"{text(event, "text")}"}}')
     payloads = event.fields.get("payloads")
     names = [str(name) for name in payloads] if isinstance(payloads, list) else []
     nonce = "Ni" if text(event, "kind") == "request" else "Nr"
-    said = printable(" ".join(_NAMES.get(name, nonce if name == "NONCE" else name) for name in names))
+    said = shown(" ".join(_NAMES.get(name, nonce if name == "NONCE" else name) for name in names))
     return said if event.name.startswith("ike_sa_init") else f"SK{{{said}}}"

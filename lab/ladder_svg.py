@@ -4,15 +4,19 @@
 """
 
 import html
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
 from lab.ladder_place import Place, Size, place, wide
 from lab.ladder_values import Fate, Fold, Kind, Ladder, Message, Note, Row, folded, not_shown, since, title
 from lab.palette import dark, light
+from lab.text import printable
 
 #: Characters of 12 px are 7.3 px wide at most.
 _CHARACTER = 7.3
+#: What is left of it after `printable` (XML 1.0, 2.2).
+_NOT_XML = re.compile("[\ufffe\uffff]")
 #: Pixels: from one line of text to the next, below an arrow, from one note to the next.
 _LINE, _SPACE, _NOTE = 16, 20, 22
 _HEAD = 56
@@ -41,7 +45,7 @@ def _style() -> str:
         ".ladder .head{font-weight:bold;font-size:14px;stroke:none}.ladder .name{font-weight:bold}"
         ".ladder .time{font-size:11px}.ladder a:focus text,.ladder a:hover text{text-decoration:underline}"
     )
-    return f"{shape}{_inks(0)}@media(prefers-color-scheme:dark){{{_inks(1)}}}"
+    return f"{shape}{_inks(0)}@media screen and (prefers-color-scheme:dark){{{_inks(1)}}}"
 
 
 def _inks(theme: int) -> str:
@@ -61,7 +65,7 @@ def render(ladder: Ladder, heading: str, size: Size | None = None, links: Links 
     for number, row in enumerate(ladder.rows):
         drawn, height = _row(row, where, y)
         link = (links or {}).get(number)
-        body.append(f'<a href="{html.escape(link)}">{drawn}</a>' if link else drawn)
+        body.append(f'<a href="{_safe(link)}">{drawn}</a>' if link else drawn)
         y += height
     for line in _wrapped(not_shown(ladder), where.width - where.size.time - 20):
         body.append(_text(where.size.time + 10, y + 10, line, "time dim"))
@@ -83,7 +87,7 @@ def _row(row: Row, where: Place, y: int) -> tuple[str, int]:
 
 def _frame(where: Place, height: int, heading: str, has_links: bool) -> Iterator[str]:
     size = f'width="{where.width}" height="{height}" viewBox="0 0 {where.width} {height}"'
-    label = html.escape(heading or "message ladder")
+    label = _safe(heading or "message ladder")
     role = f'role="{"group" if has_links else "img"}" aria-label="{label}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" class="ladder" {size} {role}>'
     yield f"<title>{label}</title><style>{_style()}</style>"
@@ -112,13 +116,21 @@ def _head(node: str, x: int, where: Place, top: int, corners: str) -> str:
     return f'<rect class="lane" {box}{corners}/>{_text(middle, top + 3, node, "head ink", "middle")}'
 
 
+def _safe(text: str) -> str:
+    """Text as it may stand in XML, with every control character visible."""
+    return html.escape(_NOT_XML.sub("\ufffd", printable(text)))
+
+
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
     where = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
-    return f'<text {where} class="{kind}">{html.escape(text)}</text>'
+    return f'<text {where} class="{kind}">{_safe(text)}</text>'
 
 
 def _wrapped(text: str, room: float) -> list[str]:
-    return textwrap.wrap(text, max(int(room / _CHARACTER), 20)) if text else []
+    """Lines that fit; the long names of suites may be broken behind a slash."""
+    most = max(int(room / _CHARACTER), 20)
+    broken = (word if len(word) <= most else word.replace("/", "/ ") for word in text.split(" "))
+    return textwrap.wrap(" ".join(broken), most) if text else []
 
 
 def _time(seconds: float, where: Place, y: int) -> list[str]:
@@ -205,4 +217,5 @@ def _arrow(row: Message, start: int, end: int, y: int, colour: str) -> list[str]
 
 
 def _group(parts: list[str], about: str) -> str:
-    return f"<g><title>{html.escape(about)}</title>{''.join(parts)}</g>"
+    lines = "\n".join(_safe(line) for line in about.split("\n"))
+    return f"<g><title>{lines}</title>{''.join(parts)}</g>"

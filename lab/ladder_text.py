@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lab.console import Style
 from lab.ladder_values import Fate, Fold, Kind, Ladder, Message, Note, folded, not_shown, since, title
+from lab.text import printable
 
 #: Columns of a page where there is no terminal to ask.
 WIDTH = 120
@@ -124,7 +125,7 @@ class _Page:
         for node, at in places:
             # A name must not reach the next one; beside the wire that is half as far.
             beside = self.wire_name and abs(at - self.wire) <= self.gap
-            name = self._cut(node, self.gap // 2 - 2 if beside else self.gap - 2)
+            name = self._cut(printable(node), self.gap // 2 - 2 if beside else self.gap - 2)
             end = self.width - len(name)
             line.put(max(_TIME - 2, min(at - len(name) // 2, end)), name, "bold")
         return line.text(self.style)

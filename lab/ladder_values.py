@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lab.text import printable
+
 
 class Fate(StrEnum):
     """What became of a transmission.
@@ -125,7 +127,7 @@ def not_shown(ladder: Ladder) -> str:
     """What stands below a ladder that has no lanes for some nodes; empty where all have one."""
     shown, rest = ladder.hidden[:12], len(ladder.hidden) - 12
     more = f" and {rest} more" if rest > 0 else ""
-    return f"not shown: {', '.join(shown)}{more}" if shown else ""
+    return printable(f"not shown: {', '.join(shown)}{more}") if shown else ""
 
 
 def as_json(ladder: Ladder) -> dict[str, object]:

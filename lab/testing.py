@@ -12,7 +12,7 @@ from lab import checks, hindsight, library, story
 from lab import plan as planning
 from lab.backends import choose
 from lab.backends.base import Lab
-from lab.backends.process import clean_environment
+from lab.backends.orders import clean_environment
 from lab.checks import Record
 from lab.console import Console, Style
 from lab.doctor.examine import head

@@ -84,6 +84,8 @@ class Codec(Protocol):
     def seal(self, header: Header, payloads: Sequence[Payload], sealer: Sealer | None, mtu: int, /) -> Sealed:
         """Encode, and protect where a sealer is given. `mtu` is the largest datagram in octets, 0: no limit.
 
+        A profile that fragments does so with protected messages alone (RFC 7383 2.5): a cleartext one may be
+        larger. Octets that the transport puts in front of a message do not count.
         Raises LocalMisuse where the profile cannot represent the message in one datagram (or its fragments).
         """
         ...

@@ -7,41 +7,49 @@ from lab import evidence, output
 from lab.commands.context import Context
 from lab.errors import EnvironmentNotReady, ExitCode, NoSuchLab
 
-#: The page's name in a run's directory.
+#: What the page is called in the run's directory.
 PAGE = "report.html"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The command line of the verb."""
     parser.add_argument(
-        "target", nargs="?", metavar="RUN|LAB", help="a run's directory, or a lab (latest run)"
+        "target",
+        nargs="?",
+        metavar="RUN|LAB",
+        help="a run's directory, or a lab, whose latest run it is (latest run)",
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=f"where the page goes ({PAGE} beside the run)"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the page ({PAGE} in the run's directory)")
 
 
 def report(context: Context, options: argparse.Namespace) -> int:
-    """Write a run as one page: verdicts, ladder, every message opened, both sides' events."""
+    """Write a run as one page: verdicts, ladder, every message opened, both sides' events; print its path."""
     # Only this verb needs the decoder, which takes a while to import.
     from lab.report import page, run
 
-    directory = evidence.find_run(options.target or context.name or "")
-    if directory is None and not options.target:
-        directory = evidence.newest()
+    target = options.target
+    directory = evidence.find_run(target or context.name or "") or (
+        None if target or context.name else evidence.newest()
+    )
     if directory is None:
         raise NoSuchLab(
-            f"{options.target or context.lab!r} is no run: name a directory of {evidence.runs_directory()}, "
+            f"{target or context.lab!r} is no run: name a directory of {evidence.runs_directory()}, "
             "or a lab with runs there; `ipseclab run hello` makes one"
         )
-    path = options.out or directory / PAGE
-    text = page.render(run.read(directory))
+    found = run.load(directory)
+    if found.problem:
+        context.console.warning(f"the capture is not decoded: {found.problem}")
+    path: Path = options.out or directory / PAGE
+    text = page.render(found, path)
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
-        raise EnvironmentNotReady(f"{path}: cannot be written: {error.strerror}: choose --out") from error
+        raise EnvironmentNotReady(
+            f"{path}: cannot be written: {error.strerror}: name another file with --out"
+        ) from error
     if context.json:
-        output.print_json("report", {"run": directory.name, "page": str(path), "octets": len(text.encode())})
+        about = {"run": directory.name, "page": str(path), "octets": len(text.encode())}
+        output.print_json("report", about)
     else:
         print(path, flush=True)
     return ExitCode.OK

@@ -234,7 +234,12 @@ class Config:
     role: Role = _setting(  # noqa: RUF009
         Role.RESPONDER, "responder or initiator", enum=[r.value for r in Role]
     )
-    profile: str = _setting("asn1", "wire profile", enum=["asn1"])
+    profile: str = _setting(
+        "asn1",
+        "wire profile: asn1 (DER, the default) or rfc7296 (the binary encoding of RFC 7296, with the non-ESP "
+        "marker of RFC 3948); both ends need the same",
+        enum=["asn1", "rfc7296"],
+    )
     listen: Listen = field(default_factory=Listen)
     peer: Peer = field(default_factory=Peer)
     local: Local = field(default_factory=Local)

@@ -76,7 +76,7 @@ class _Curve:
         self.public, self._exchange = _x25519() if group == KeId.CURVE25519 else _x448()
 
     def shared(self, peer_public: bytes) -> Secret:
-        check_public(self.group, peer_public)
+        _check_size(self.group, peer_public)
         try:
             return Secret(self._exchange(peer_public))
         except ValueError:
@@ -109,6 +109,9 @@ _SIZES = {
     KeId.CURVE448: 56,
 }
 
+#: Keys whose exchanges show a point of low order: every scalar is a multiple of the cofactor (RFC 7748 5).
+_PROBES = {group: _Curve(group) for group in (KeId.CURVE25519, KeId.CURVE448)}
+
 
 def supported() -> frozenset[KeId]:
     """The methods we have."""
@@ -134,19 +137,24 @@ def check_public(group: KeId, octets: bytes) -> None:
     """The checks of RFC 6989 2 on a peer's public value. Raises PeerMisbehaved (BAD_KE).
 
     MODP: the exact length and 1 < value < p - 1. ECP: the exact length and a point on the curve. Curve25519
-    and Curve448: the exact length; low order shows in the exchange.
+    and Curve448: the exact length and no low order, which shows in an exchange with any key (RFC 7748 6).
     """
-    if len(octets) != public_size(group):
-        raise _bad(group, f"{len(octets)} octets, {public_size(group)} are right")
+    _check_size(group, octets)
     if group in modp.GROUPS and not 1 < int.from_bytes(octets) < modp.modulus(group) - 1:
         raise _bad(group, "out of range")
     if group in _ECP:
         _point(group, octets)
+    if group in _PROBES:
+        _PROBES[group].shared(octets)
+
+
+def _check_size(group: KeId, octets: bytes) -> None:
+    if len(octets) != public_size(group):
+        raise _bad(group, f"{len(octets)} octets, {public_size(group)} are right")
 
 
 def _point(group: KeId, octets: bytes) -> ec.EllipticCurvePublicKey:
-    if len(octets) != public_size(group):
-        raise _bad(group, f"{len(octets)} octets, {public_size(group)} are right")
+    _check_size(group, octets)
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(_ECP[group](), b"\x04" + octets)
     except ValueError:

@@ -1,6 +1,8 @@
 """From configuration and credentials to a ready engine: the only place that chooses implementations."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from node.config import Config
 from node.crypto.suites import esp_suite, ike_suite
@@ -10,13 +12,36 @@ from node.ike.endpoint import Endpoint
 from node.ike.settings import Limits, Retransmission, Settings
 from node.model.selectors import network
 from node.net import clock
+from node.net.steer import NON_ESP_MARKER, Port
 from node.pki.identity import ExpectedIdentity
 from node.pki.verifier import CertificateVerifier
+from node.ports import Codec
 from node.wire.asn1.codec import IKE_FIRST_OCTET, Asn1Codec
+from node.wire.rfc7296.codec import Rfc7296Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A wire profile: its codec, its port, and the habits of it that are not about octets."""
+
+    codec: Callable[[], Codec]
+    port: Port
+    authentication_nonce: bool
+    #: What no inbound ESP SPI begins with: the port tells IKE from ESP by it. RFC 4303 allows no SPI below
+    #: 256, of which all begin with 0x00.
+    reserved_spi_octets: frozenset[int]
+
+
+#: By `Config.profile`.
+PROFILES = {
+    "asn1": Profile(Asn1Codec, Port(bytes((IKE_FIRST_OCTET,))), True, frozenset({0x00, IKE_FIRST_OCTET})),
+    "rfc7296": Profile(Rfc7296Codec, Port(NON_ESP_MARKER, NON_ESP_MARKER), False, frozenset({0x00})),
+}
 
 
 def settings(config: Config, credentials: Credentials) -> Settings:
     """The engine's settings; every text in the configuration was checked when it was loaded."""
+    profile = PROFILES[config.profile]
     retransmit, half_open = config.ike.retransmit, config.ike.half_open
     return Settings(
         local_id_type=credentials.identity.id_type,
@@ -25,9 +50,8 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         child_suites=tuple(esp_suite(text) for text in config.child.proposals),
         local_ts=tuple(network(text) for text in config.child.local_ts),
         peer_ts=tuple(network(text) for text in config.child.remote_ts),
-        authentication_nonce=True,
-        # The port tells IKE from ESP by the first octet; 0x00 begins no SPI that RFC 4303 allows.
-        reserved_spi_octets=frozenset({0x00, IKE_FIRST_OCTET}),
+        authentication_nonce=profile.authentication_nonce,
+        reserved_spi_octets=profile.reserved_spi_octets,
         replay_window=config.child.replay_window,
         initial_contact=config.ike.initial_contact,
         reveal_keys=bool(config.keylog.file),
@@ -55,7 +79,7 @@ def endpoint(config: Config, credentials: Credentials) -> Endpoint:
         raise StartError(f"credentials.ca: {config.credentials.ca}: {error}") from error
     return Endpoint(
         settings(config, credentials),
-        Asn1Codec(),
+        PROFILES[config.profile].codec(),
         credentials.signer,
         verifier,
         credentials.chain,

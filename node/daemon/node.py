@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from node.config import Role
+from node.daemon.assembly import PROFILES
 from node.daemon.connect import find_path
 from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
@@ -40,7 +41,7 @@ from node.model.events import EventName
 from node.model.message import Path
 from node.model.selectors import network
 from node.net import clock
-from node.net.steer import Steer, steer
+from node.net.steer import Steer
 from node.ports import Entropy
 
 #: Datagrams handled in one wakeup before other work gets its turn.
@@ -57,6 +58,7 @@ class Node:
     def __init__(self, started: Started, entropy: Entropy) -> None:
         self.config, self.log = started.config, started.log
         self.endpoint, self.udp = started.endpoint, started.udp
+        self._port = PROFILES[self.config.profile].port
         self._keylog = started.keylog
         self.plane = DataPlane(self.udp, self.log, entropy, self.config.child.max_packets)
         self.since = clock.monotonic()
@@ -182,9 +184,9 @@ class Node:
             self._datagram(*received)
 
     def _datagram(self, octets: bytes, path: Path) -> None:
-        match steer(octets):
+        match self._port.steer(octets):
             case Steer.IKE:
-                self.endpoint.handle_datagram(octets, path, clock.monotonic())
+                self.endpoint.handle_datagram(self._port.message(octets), path, clock.monotonic())
                 self._pump()
             case Steer.ESP:
                 self.plane.datagram(octets, path)
@@ -217,7 +219,7 @@ class Node:
         match output:
             case Transmit():
                 for datagram in output.datagrams:
-                    self.udp.send(datagram, output.path)
+                    self.udp.send(self._port.datagram(datagram), output.path)
             case InstallInbound():
                 self.plane.add_inbound(output.child)
             case InstallOutbound():

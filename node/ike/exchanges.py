@@ -20,7 +20,7 @@ P = TypeVar("P", bound=Payload)
 MAX_NOTIFY = 32
 #: Certificates in one message: deeper hierarchies than RFC 4945 deployments know.
 MAX_CERTIFICATES = 10
-MAX_VENDOR_IDS = 16
+MAX_VENDOR_IDS = 32
 MAX_DELETES = 16
 #: Payloads of types we do not know, all together.
 MAX_UNKNOWN = 16

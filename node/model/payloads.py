@@ -20,7 +20,7 @@ from node.model.registry import (
     PayloadType,
     ProtocolId,
 )
-from node.model.selectors import TrafficSelector
+from node.model.selectors import TrafficSelector, UnknownSelector
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,11 @@ class VendorId:
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelectors:
-    """TSi or TSr (3.13); `type` is PayloadType.TSI or TSR."""
+    """TSi or TSr (3.13); `type` is PayloadType.TSI or TSR. `others` are of types that we do not know."""
 
     type: PayloadType
     selectors: tuple[TrafficSelector, ...]
+    others: tuple[UnknownSelector, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

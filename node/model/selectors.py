@@ -78,6 +78,18 @@ class TrafficSelector:
         return f"{span}{ports}" + (f"[{self.protocol}]" if self.protocol else "")
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownSelector:
+    """A selector of a type without a meaning here (as in RFC 9478): nothing matches it, and it survives.
+
+    `protocol` is the octet behind the type, `data` what stands behind the selector's length.
+    """
+
+    type: TsType
+    protocol: int
+    data: bytes
+
+
 def network(text: str) -> TrafficSelector:
     """The selector of an address or a prefix such as `10.1.0.0/24`.
 

@@ -1,17 +1,21 @@
-"""Which datagram is whose, on the one UDP port of the profile.
+"""Which datagram is whose, on the one UDP port of a profile.
 
-An IKE message of the profile begins with 0x30 (a DER SEQUENCE); our inbound ESP SPIs never do. Nothing
-else is looked at, so that a classic BPF program can decide the same.
+    profile    an IKE datagram begins with                        our inbound ESP SPIs never begin with
+    asn1       0x30, a DER SEQUENCE, which is the message         0x30
+    rfc7296    the non-ESP marker, then the message (RFC 3948 2.2)    0x00
+
+Nothing else is looked at, so that a classic BPF program can decide the same.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from node.wire.asn1.codec import IKE_FIRST_OCTET
 
 #: Shorter datagrams are no IKE message and no ESP packet (RFC 3948 2.2, 2.3).
 LEAST_OCTETS = 4
 #: The NAT keepalive (RFC 3948 2.3).
 KEEPALIVE = b"\xff"
+#: In front of an IKE message where an ESP packet has its SPI, which is never zero (RFC 3948 2.2).
+NON_ESP_MARKER = bytes(4)
 
 
 class Steer(StrEnum):
@@ -23,8 +27,27 @@ class Steer(StrEnum):
     ESP = "esp"
 
 
-def steer(datagram: bytes) -> Steer:
-    """Decide by length and first octet."""
-    if len(datagram) < LEAST_OCTETS:
-        return Steer.KEEPALIVE if datagram == KEEPALIVE else Steer.TRUNCATED
-    return Steer.IKE if datagram[0] == IKE_FIRST_OCTET else Steer.ESP
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that IKE and ESP share.
+
+    An IKE datagram begins with `first`, of at most `LEAST_OCTETS` octets; `marker` are those octets of it
+    that only the transport knows of: no part of the message.
+    """
+
+    first: bytes
+    marker: bytes = b""
+
+    def steer(self, datagram: bytes) -> Steer:
+        """Decide by length and first octets."""
+        if len(datagram) < LEAST_OCTETS:
+            return Steer.KEEPALIVE if datagram == KEEPALIVE else Steer.TRUNCATED
+        return Steer.IKE if datagram.startswith(self.first) else Steer.ESP
+
+    def message(self, datagram: bytes) -> bytes:
+        """The message in a datagram that was steered to IKE."""
+        return datagram[len(self.marker) :]
+
+    def datagram(self, message: bytes) -> bytes:
+        """The datagram of a message."""
+        return self.marker + message

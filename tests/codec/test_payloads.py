@@ -9,8 +9,17 @@ from hypothesis import given, settings
 
 from node.errors import LocalMisuse
 from node.model.message import Header
-from node.model.payloads import Certificate, Delete, Identification, Notify, Payload, Unknown
-from node.model.registry import CertEncoding, NotifyType, PayloadType, ProtocolId
+from node.model.payloads import (
+    Certificate,
+    Delete,
+    Identification,
+    Notify,
+    Payload,
+    TrafficSelectors,
+    Unknown,
+)
+from node.model.registry import CertEncoding, NotifyType, PayloadType, ProtocolId, TsType
+from node.model.selectors import UnknownSelector
 from tests.codec import der_oracle, strategies
 from tests.codec.samples import (
     ARC,
@@ -203,6 +212,7 @@ def test_the_documented_identifiers_are_those_in_use() -> None:
         Notify(NotifyType(1), spi=bytes(256)),
         Delete(ProtocolId.ESP, (b"1234", b"123")),
         Delete(ProtocolId.ESP, (b"",)),
+        TrafficSelectors(PayloadType.TSI, (), (UnknownSelector(TsType(10), 0, b""),)),
         Certificate(CertEncoding(256), b""),
         Certificate(CertEncoding(4), bytes(70_000)),
         Certificate(CertEncoding(4), bytes(2**24)),

@@ -16,7 +16,7 @@ TEXT = readme.README.read_text(encoding="utf-8")
 COMMANDS = list(readme.commands(readme.README))
 SCENARIOS = sorted(p.stem for p in (readme.ROOT / "scenarios").glob("*.yaml"))
 MAKEFILE = (readme.ROOT / "Makefile").read_text(encoding="utf-8")
-TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 PYTHON = ".venv/bin/python"
 OTHER_PROGRAMS = {"kill", "mkdir", "openssl", "rm", "docker", "docker-compose", "python3"}
 
@@ -45,7 +45,7 @@ def test_every_make_target_in_the_documents_exists() -> None:
         named = [shlex.split(line, comments=True) for line in code]
         named += [words for words in readme.commands(document) if words[0] == "make"]
         for words in named:
-            targets = {w for w in words[1:] if w.isalpha() and w.islower()}
+            targets = {w for w in words[1:] if re.fullmatch("[a-z][a-z-]*", w)}
             assert targets <= TARGETS, (document.name, words)
 
 

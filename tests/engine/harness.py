@@ -42,9 +42,10 @@ from node.pki.identity import ExpectedIdentity, local_identification
 from node.pki.verifier import CertificateVerifier
 from node.ports import Codec
 from node.wire.asn1.codec import Asn1Codec
+from node.wire.rfc7296.codec import Rfc7296Codec
 from tests.unit.pki import factory
 
-CODECS: dict[str, Callable[[], Codec]] = {"asn1": Asn1Codec}
+CODECS: dict[str, Callable[[], Codec]] = {"asn1": Asn1Codec, "rfc7296": Rfc7296Codec}
 
 START = 1_000.0
 #: More deliveries than any exchange here needs: beyond it two endpoints talk in a circle.

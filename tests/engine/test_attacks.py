@@ -301,7 +301,7 @@ def test_an_ike_auth_of_another_shape(pair: Pair, lie: str) -> None:
     assert refused(pair) == "INVALID_SYNTAX"
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 1_025, 50_000])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 1_025, 8_000])
 @pytest.mark.parametrize("kind", [*IdType, 0, 4, 200])
 def test_an_identity_of_any_size(pair: Pair, kind: int, size: int) -> None:
     """CVE-2013-6075, CVE-2025-9242: compared as a whole, or refused, before anything is authenticated."""

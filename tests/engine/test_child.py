@@ -11,8 +11,8 @@ from node.model.events import EventName as E
 from node.model.message import Header, Sealed
 from node.model.payloads import Payload, SecurityAssociation, TrafficSelectors
 from node.model.proposal import Proposal
-from node.model.registry import PayloadType, ProtocolId
-from node.model.selectors import MAX_NARROWED, network
+from node.model.registry import PayloadType, ProtocolId, TsType
+from node.model.selectors import MAX_NARROWED, UnknownSelector, network
 from node.ports import Sealer
 from tests.engine.harness import INITIATOR, RESPONDER, Node, Pair, variant
 
@@ -104,6 +104,30 @@ def test_an_answer_that_takes_liberties_ends_the_sa(
     assert E.CHILD_SA_INSTALLED not in pair.initiator.names()
 
 
+def label(payload: Payload) -> Payload:
+    """With a selector of a type that we do not know (RFC 9478), which only this profile can say."""
+    unknown = UnknownSelector(TsType(10), 0, b"secret")
+    return replace(payload, others=(unknown,)) if isinstance(payload, TrafficSelectors) else payload
+
+
+def test_a_selector_of_an_unknown_type_is_narrowed_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair("rfc7296")
+    forge(pair, pair.initiator, label, monkeypatch)
+    assert pair.establish().up()
+    (child,) = pair.responder.children.values()
+    assert child.peer == pair.responder.settings.peer_ts
+
+
+def test_an_answer_with_a_selector_of_an_unknown_type_ends_the_sa(monkeypatch: pytest.MonkeyPatch) -> None:
+    """We did not offer it, and would not keep to it."""
+    pair = Pair("rfc7296")
+    forge(pair, pair.responder, label, monkeypatch)
+    pair.establish()
+    pair.pass_time(5)
+    assert pair.empty()
+    assert pair.initiator.event(E.NOTIFY_SENT).fields["notify"] == "INVALID_SYNTAX"
+
+
 @pytest.mark.parametrize("spi", [b"\0\0\0\0", b"\0\0\0\xff", b"abc", bytes(8)], ids=lambda s: s.hex())
 def test_a_request_with_an_impossible_spi(pair: Pair, spi: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     forge(pair, pair.initiator, swap_proposal(lambda p: replace(p, spi=spi)), monkeypatch)
@@ -117,10 +141,10 @@ def test_a_request_with_an_impossible_spi(pair: Pair, spi: bytes, monkeypatch: p
 def test_more_selectors_than_an_answer_holds_are_narrowed(
     codec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five hundred of the peer's selectors, each within all of ours: the answer must still fit a message."""
+    """As many selectors as a peer can say, each within all of ours: the answer must still fit a message."""
     ours = tuple(network(f"10.1.{n}.0/24") for n in range(8))
     pair = Pair(codec, responder=variant(RESPONDER, change=lambda s: replace(s, peer_ts=ours)))
-    many = tuple(replace(network("0.0.0.0/0"), protocol=17, start_port=n) for n in range(500))
+    many = tuple(replace(network("0.0.0.0/0"), protocol=17, start_port=n) for n in range(255))
 
     def flood(payload: Payload) -> Payload:
         return TrafficSelectors(payload.type, many) if payload.type == PayloadType.TSI else payload

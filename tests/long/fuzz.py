@@ -8,10 +8,13 @@ it once, without instrumentation, and ends with 1 where one input takes more tha
 """
 
 import gc
+import random
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+
+from tests.property.grammar import mutated
 
 #: Octets of an input: more than any message of these sizes has, less than what makes a fuzzer slow.
 MAX_LENGTH = 4096
@@ -25,7 +28,9 @@ def fuzz(name: str, corpus: Path, options: Sequence[str]) -> None:
 
     with atheris.instrument_imports(include=["node"]):
         from tests.property.targets import TARGETS
-    for octets in TARGETS[name].seeds():
+    target = TARGETS[name]
+    seeds = list(target.seeds())
+    for octets in seeds:
         (corpus / sha256(octets).hexdigest()).write_bytes(octets)
     arguments = [
         sys.argv[0],
@@ -35,7 +40,18 @@ def fuzz(name: str, corpus: Path, options: Sequence[str]) -> None:
         f"-artifact_prefix={corpus.parent}/{name}-",
         *options,
     ]
-    atheris.Setup(arguments, TARGETS[name].run)
+    start = target.der_at
+
+    def mutate(octets: bytes, most: int, seed: int) -> bytes:
+        """Now by its own means, now with DER that keeps its lengths right."""
+        draw = random.Random(seed)
+        if start is None or draw.random() < 0.3:
+            return bytes(atheris.Mutate(octets, most))
+        other = draw.choice(seeds)[start:]
+        changed = mutated(draw, octets[start:], other, lambda inside: bytes(atheris.Mutate(inside, most)))
+        return (octets[:start] + changed)[:most]
+
+    atheris.Setup(arguments, target.run, custom_mutator=mutate)
     atheris.Fuzz()
 
 
@@ -45,16 +61,16 @@ def replay(name: str, corpus: Path) -> int:
     from tests.property.stopwatch import Stopwatch
     from tests.property.targets import TARGETS
 
-    slowest, which, inputs = 0.0, "", sorted(corpus.iterdir())
+    watch, slowest, which, inputs = Stopwatch(), 0.0, "", sorted(corpus.iterdir())
     TARGETS[name].run(b"")
     gc.collect()
     gc.freeze()
-    with Stopwatch() as watch:
-        for path in inputs:
-            octets = path.read_bytes()
-            watch.run(lambda octets=octets: TARGETS[name].run(octets))  # type: ignore[misc]
-            if watch.own > slowest:
-                slowest, which = watch.own, path.name
+    for path in inputs:
+        octets = path.read_bytes()
+        with watch:
+            TARGETS[name].run(octets)
+        if watch.own > slowest:
+            slowest, which = watch.own, path.name
     print(f"{len(inputs)} inputs, slowest {1e3 * slowest:.1f} ms: {which}")
     return int(slowest >= SLOWEST)
 

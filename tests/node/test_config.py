@@ -122,7 +122,7 @@ BAD_VARIABLES = [
     ("NODE_TUN__NAME", "a/b", "tun.name:"),
     ("NODE_TUN__NAME", "a-name-that-is-too-long", "tun.name:"),
     ("NODE_TUN__ADDRESS", "10.9.0.1/24", "tun.address: 10.9.0.1 is outside child.local_ts (10.1.0.0/24)"),
-    ("NODE_PROFILE", "rfc7296", 'profile: "rfc7296" is not one of asn1'),
+    ("NODE_PROFILE", "ikev1", 'profile: "ikev1" is not one of asn1, rfc7296'),
     ("NODE_RUN__USER", "a b", "run.user:"),
     ("NODE_CHILD__REPLAY_WINDOW", "8", "child.replay_window: 8 is less than the minimum of 32"),
     ("NODE_CHILD__REPLAY_WINDOW", "4097", "child.replay_window: 4097 is greater than the maximum of 4096"),

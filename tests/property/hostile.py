@@ -158,9 +158,9 @@ class Stage:
     def hand(self, side: Side, octets: bytes, source: tuple[str, int]) -> None:
         """Let a node receive a datagram; nothing may be raised, whatever it is."""
         path = Path(*side.address, *source)
-        with self._watch as watch:
-            watch.run(lambda: side.node._datagram(octets, path))
-        self.measured.add(watch, octets)
+        with self._watch:
+            side.node._datagram(octets, path)
+        self.measured.add(self._watch, octets)
 
     def initiate(self) -> None:
         path = Path(*self.initiator.address, *self.responder.address)

@@ -43,13 +43,17 @@ from tests.property.snapshot import Snapshot
 from tests.unit.esp import support
 from tests.unit.pki import factory, pkits
 
+#: Octets of plaintext that fit in a datagram.
+MOST = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A function of octets, and octets to begin with."""
+    """A function of octets, octets to begin with, and from which octet on they are DER, if they are."""
 
     run: Callable[[bytes], None]
     seeds: Callable[[], Iterable[bytes]]
+    der_at: int | None = None
 
 
 # -- messages ------------------------------------------------------------------------------------------------
@@ -94,12 +98,9 @@ def plaintext(octets: bytes) -> None:
     """A protected message that is opened is the one that its payloads make; an error blames its author."""
     suite = list(SUITES)[octets[0] % len(SUITES) if octets else 0]
     sealer = sealer_of(suite)
-    plain = octets[1:]
-    whole = plain + bytes(-len(plain) % sealer.block)
-    if not whole:
-        return
     try:
-        message = CODEC.open(CODEC.peek(sealed_with(sealer, AUTH, whole)), sealer_of(suite))
+        octets = sealed_with(sealer, AUTH, _padded(octets[1:], sealer.block))
+        message = CODEC.open(CODEC.peek(octets), sealer_of(suite))
     except DecodeError as error:
         if not error.authenticated:
             raise
@@ -111,12 +112,19 @@ def plaintext(octets: bytes) -> None:
     assert again.payloads == payloads
 
 
+def _padded(plain: bytes, block: int) -> bytes:
+    """With the least padding, and its length, that make whole blocks."""
+    plain = plain[:MOST]
+    size = -(len(plain) + 1) % block
+    return plain + bytes(size) + bytes((size,))
+
+
 def _plain_seeds() -> Iterable[bytes]:
     for number, suite in enumerate(SUITES):
         for payloads in (IKE_AUTH, (), CLEARTEXT["every payload"]):
             message = CODEC.open(CODEC.peek(sealed(AUTH, payloads, sealer_of(suite))), sealer_of(suite))
             assert isinstance(message, Message)
-            yield bytes((number,)) + message.inner
+            yield bytes((number,)) + message.inner[: -1 - message.inner[-1]]
 
 
 class _Peer:
@@ -166,10 +174,10 @@ def request(octets: bytes) -> None:
     sealer = peer.sa.protection.outbound
     exchange = _EXCHANGES[octets[0] % 3] if octets else _EXCHANGES[0]
     header = Header(peer.sa.spi_i, peer.sa.spi_r, exchange, peer.sa.window.next_id, HeaderFlags.INITIATOR)
-    plain = octets[1:] + bytes(-len(octets[1:]) % 16)
+    plain = _padded(octets[1:], 16)
     node, wire = stage.responder.node, stage.responder.wire
     before = node.log.dropped.total()
-    stage.hand(stage.responder, sealed_with(sealer, header, plain or bytes(16)), stage.initiator.address)
+    stage.hand(stage.responder, sealed_with(sealer, header, plain), stage.initiator.address)
     assert wire.sent or node.log.dropped.total() == before + 1
     wire.sent.clear()
     stage.responder.lines.clear()
@@ -290,10 +298,10 @@ def _control_seeds() -> Iterable[bytes]:
 
 
 TARGETS = {
-    "codec": Target(codec, _clear_seeds),
-    "plaintext": Target(plaintext, _plain_seeds),
-    "request": Target(request, _plain_seeds),
+    "codec": Target(codec, _clear_seeds, 0),
+    "plaintext": Target(plaintext, _plain_seeds, 1),
+    "request": Target(request, _plain_seeds, 1),
     "esp": Target(esp, _esp_seeds),
-    "certificate": Target(certificate, _certificate_seeds),
+    "certificate": Target(certificate, _certificate_seeds, 1),
     "control": Target(control, _control_seeds),
 }

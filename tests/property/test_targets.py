@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.property.hostile import SLOWEST
+from tests.property.grammar import mutated, parsed, written
+from tests.property.hostile import SLOWEST, mutate
 from tests.property.stopwatch import Stopwatch
 from tests.property.strategies import STRATEGIES
-from tests.property.targets import TARGETS, close
+from tests.property.targets import TARGETS, Target, close
 
 #: Mutants of each seed by each strategy.
 SHARE = 12
@@ -29,9 +30,26 @@ def test_seeds_and_mutants(name: str) -> None:
     target, draw = TARGETS[name], random.Random(3)
     seeds = [*target.seeds(), *FOUND[name], b""]
     target.run(seeds[0])  # what is made once, on first use
-    with Stopwatch() as watch:
-        for seed in seeds:
-            mutants = (m for s in STRATEGIES.values() for m in s.some(seed, SHARE, draw))
-            for octets in (seed, *mutants):
-                watch.run(lambda octets=octets: target.run(octets))  # type: ignore[misc]
-                assert watch.own < SLOWEST, octets.hex()
+    watch = Stopwatch()
+    for seed in seeds:
+        for octets in (seed, *_mutants(target, seed, seeds, draw)):
+            with watch:
+                target.run(octets)
+            assert watch.own < SLOWEST, octets.hex()
+
+
+def _mutants(target: Target, seed: bytes, seeds: list[bytes], draw: random.Random) -> Iterator[bytes]:
+    for strategy in STRATEGIES.values():
+        yield from strategy.some(seed, SHARE, draw)
+    if target.der_at is not None:
+        head, inside = seed[: target.der_at], seed[target.der_at :]
+        for _ in range(10 * SHARE):
+            other = draw.choice(seeds)[target.der_at :]
+            yield head + mutated(draw, inside, other, lambda octets: mutate(draw, octets, [other]))  # noqa: B023
+
+
+def test_grammar_keeps_what_it_does_not_change() -> None:
+    for octets in TARGETS["codec"].seeds():
+        tree = parsed(octets)
+        assert tree is not None
+        assert written(tree) == octets

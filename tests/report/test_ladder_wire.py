@@ -304,6 +304,24 @@ def test_in_the_picture_of_a_wire_no_text_meets_another_or_leaves_it(
     )
 
 
+def test_whatever_a_name_or_a_text_is_the_picture_is_xml_and_shows_it() -> None:
+    evil = "</text>\x00\x1b\n\u2028\ud800\ufffe\uffff]]>\"'&"
+    told = [
+        tell(0, evil, "ike_sa_failed", reason=evil, role="initiator"),
+        sent(1),
+        fault(2, evil, INIT, detail=evil),
+    ]
+    told += [tell(3, evil, "wire_faults_changed", faults=[evil], reason=evil) for _ in range(20)]
+    for size in (None, NARROW):
+        picture = Xml.fromstring(ladder_svg.render(ladder.build(told), evil, size))
+        shown = "".join(picture.itertext())
+        assert "\\x1b" in shown
+        assert "</text>" in shown
+        assert {node.tag.removeprefix(SVG) for node in picture.iter()} <= {
+            *("svg", "title", "style", "rect", "line", "text", "g", "circle", "polygon", "path"),
+        }
+
+
 def test_links_of_rows_are_links() -> None:
     made = ladder.build([*started(), *handshake()])
     text = ladder_svg.render(made, "x", links={0: '#m1"><script>'})

@@ -83,7 +83,8 @@ def confirm(sa: IkeSa, message: Message) -> Agreed:
             DropReason.INVALID_PAYLOADS, "the answer does not choose one of our ESP proposals"
         )
     tsi, tsr = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR)
-    if not subset(tsi, settings.local_ts) or not subset(tsr, settings.peer_ts):
+    more = any(payload.others for payload in exchanges.every(message, TrafficSelectors))
+    if more or not subset(tsi, settings.local_ts) or not subset(tsr, settings.peer_ts):
         raise PeerMisbehaved(
             DropReason.INVALID_PAYLOADS, "the answer's traffic selectors exceed what we proposed"
         )

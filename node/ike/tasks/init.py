@@ -84,9 +84,10 @@ def judge_request(message: Message, settings: Settings) -> Offer:
     """Choose a suite and check the key share and the nonce, without keeping anything.
 
     Raises PeerIncompatible (PROPOSAL, KEY_EXCHANGE with the wanted group) or PeerMisbehaved (BAD_KE,
-    BAD_NONCE).
+    BAD_NONCE, BAD_COOKIE).
     """
     exchanges.check(message)
+    _check_cookies(exchanges.cookies(message))
     choice = select(exchanges.required(message, SecurityAssociation).proposals, settings.ike_suites)
     if choice is None or choice.spi:
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's IKE proposals is acceptable")
@@ -146,12 +147,17 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
     auth.initiate(sa, now)
 
 
+def _check_cookies(cookies: tuple[bytes, ...]) -> None:
+    """Raises PeerMisbehaved where there are several, or one of a size that RFC 7296 2.6 does not have."""
+    if len(cookies) > 1 or not all(MIN_COOKIE <= len(cookie) <= MAX_COOKIE for cookie in cookies):
+        sizes = ", ".join(str(len(cookie)) for cookie in cookies)
+        raise PeerMisbehaved(DropReason.BAD_COOKIE, f"not one cookie of 1 to 64 octets, but of {sizes}")
+
+
 def _show_cookie(sa: IkeSa, sent: InitSent, message: Message, cookies: tuple[bytes, ...], now: float) -> None:
     """Send the request once more, the cookie first. Raises PeerMisbehaved where that makes no sense."""
+    _check_cookies(cookies)
     cookie = cookies[0]
-    if len(cookies) > 1 or not MIN_COOKIE <= len(cookie) <= MAX_COOKIE:
-        sizes = ", ".join(str(len(c)) for c in cookies)
-        raise PeerMisbehaved(DropReason.BAD_COOKIE, f"not one cookie of 1 to 64 octets, but of {sizes}")
     if cookie == sent.cookie:
         raise PeerMisbehaved(DropReason.STALE_MESSAGE_ID, "asks for the cookie that the request shows")
     if sent.retries >= MAX_RETRIES:

@@ -174,6 +174,8 @@ def _read_delete(element: schema.DeletePayload) -> Delete:
 
 
 def _write_ts(payload: TrafficSelectors) -> schema.TSiPayload | schema.TSrPayload:
+    if payload.others:
+        raise Misfit("ts", "the module has no selectors of other types")
     selectors = [_write_selector(s) for s in payload.selectors]
     if payload.type == PayloadType.TSI:
         return schema.TSiPayload(selectors=selectors)

@@ -235,9 +235,7 @@ LOW_ORDER = {
 
 @pytest.mark.parametrize(("group", "value"), [(g, v) for g, values in LOW_ORDER.items() for v in values])
 def test_points_of_low_order_are_refused(group: KeId, value: int) -> None:
-    with pytest.raises(PeerMisbehaved, match="low order") as caught:
-        generate(group).shared(value.to_bytes(public_size(group), "little"))
-    assert caught.value.reason is DropReason.BAD_KE
+    assert "low order" in refused(group, value.to_bytes(public_size(group), "little"))
 
 
 @pytest.mark.parametrize("group", [KeId.MODP_2048, KeId.ECP_256, KeId.ECP_521, *CURVES])
