@@ -70,6 +70,7 @@ def _connection(node: NodePlan, peer: NodePlan) -> Connection:
         secret=config.get("secret", "").encode(),
         certificate="" if auth is Auth.PSK else certificate(node.name),
         remote_address=peer.name if initiates else "",
+        remote_port=config.get("peer_port", 500),
         start=config.get("start", initiates),
         fragmentation=_FRAGMENTATION[config.get("fragmentation", "send")],
         mobike=config.get("mobike", False),
