@@ -449,7 +449,7 @@ def _simply(name: str, *fields: str) -> Callable[[re.Match[str], str], list[Even
 _ALONE: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], list[Event]]], ...] = tuple(
     (re.compile(pattern, re.DOTALL), event)
     for pattern, event in (
-        (r"Starting charon-systemd IKE daemon \(strongSwan (\S+), .*\)", _started),
+        (r"Starting (?:charon-systemd IKE|IKE charon) daemon \(strongSwan (\S+), .*\)", _started),
         (r"created TUN device: (\S+)", _simply("tun_ready", "name")),
         (r"loaded certificate '(.*)'", _simply("certificate_loaded", "subject")),
         (r"load: loaded private key from '(.*)'", _simply("private_key_loaded", "file")),

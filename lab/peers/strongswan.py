@@ -222,10 +222,13 @@ def strongswan_conf(daemon: Daemon) -> str:
         "block_threshold": daemon.block_threshold,
         "fragment_size": daemon.fragment,
         "signature_authentication": daemon.signature_authentication,
-        "start-scripts": {LOADER: "/usr/sbin/swanctl --load-all --noprompt"},
+        "start-scripts": {LOADER: "swanctl --load-all --noprompt"},
         "filelog": {"stderr": _LOG},
     }
-    return settings.render({"charon-systemd": charon, "swanctl": {"load": " ".join(_READERS)}})
+    # The daemon reads the section that is called as it is: one of the two.
+    return settings.render(
+        {"charon-systemd": charon, "charon": charon, "swanctl": {"load": " ".join(_READERS)}}
+    )
 
 
 #: One JSON object a line, which lab/peers/charon.py reads: SPIs are told by the manager of IKE SAs.

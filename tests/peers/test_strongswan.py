@@ -134,7 +134,7 @@ def test_the_daemon_reads_its_connections_and_logs_what_the_lab_reads() -> None:
         "cookie_threshold_ip = 0",
         "retransmit_timeout = 0.25",
         "dos_protection = no",
-        'load = "/usr/sbin/swanctl --load-all --noprompt"',
+        'load = "swanctl --load-all --noprompt"',
         "json = yes",
         "mgr = 2",
     ):
