@@ -1,11 +1,13 @@
 """Faults as they are written: what is read, and what is said about mistakes."""
 
+import dataclasses
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab import library
 from lab.wire import faults
 from lab.wire.faults import COMMON, SETTINGS, Act
 from lab.wire.problems import ConfigError
@@ -109,3 +111,21 @@ def test_wild_mappings_are_read_or_refused(act: Act, settings: dict[str, object]
     assert found.act is act
     # what was accepted survives the way through JSON
     assert faults.read(json.loads(json.dumps({"act": str(act), **settings})), NAMES) == found
+
+
+def test_the_schema_of_scenarios_and_the_wire_allow_the_same() -> None:
+    wire, fault = (library.schema()["$defs"][name]["properties"] for name in ("wire", "fault"))
+    assert wire["faults"]["maxItems"] == faults.MAX_FAULTS
+    assert fault["act"]["enum"] == list(Act)
+    settings = fault.keys() - {"act", "match"}
+    own = {field.name: field.default for field in dataclasses.fields(faults.Fault)}
+    assert settings == {key for table in (COMMON, *SETTINGS.values()) for key in table}
+    for key in settings:
+        meant = [table[key] for table in (COMMON, *SETTINGS.values()) if key in table]
+        low = "exclusiveMinimum" if meant[0].above else "minimum"
+        assert fault[key]["type"] == ("integer" if meant[0].whole else "number"), key
+        # Where acts differ, the schema has the widest.
+        bounds = (min(setting.low for setting in meant), max(setting.high for setting in meant))
+        assert (fault[key][low], fault[key]["maximum"]) == bounds, key
+        if "default" in fault[key]:
+            assert {own[key], *(setting.default for setting in meant)} >= {fault[key]["default"]}, key
