@@ -15,6 +15,7 @@ from lab.decode.payloads import Payload
 from lab.decode.problem import Unreadable
 from lab.decode.schema import Fields
 from lab.decode.values import Item
+from lab.wire.identity import EXCHANGES
 
 #: The first octet of every message: that of a SEQUENCE. No ESP SPI on the same port begins with it.
 FIRST_OCTET = 0x30
@@ -49,7 +50,7 @@ class Header:
     @property
     def name(self) -> str:
         """`IKE_AUTH request 1`."""
-        exchange = numbers.name(numbers.EXCHANGES, self.exchange, "exchange")
+        exchange = numbers.name(EXCHANGES, self.exchange, "exchange")
         return f"{exchange} {'response' if self.response else 'request'} {self.message_id}"
 
 
@@ -113,7 +114,7 @@ def _header_item(header: Header) -> Item:
             Item("IKE SA Responder's SPI", header.spi_r.hex()),
             Item("Next Payload", numbers.named(numbers.PAYLOADS, header.next_payload)),
             Item("Version", f"{header.version >> 4}.{header.version & 15}"),
-            Item("Exchange Type", numbers.named(numbers.EXCHANGES, header.exchange)),
+            Item("Exchange Type", numbers.named(EXCHANGES, header.exchange)),
             Item("Flags", f"{header.flags:#04x}{f' ({words})' if words else ''}"),
             Item("Message ID", str(header.message_id)),
         ),

@@ -6,16 +6,6 @@ Numbers". What has no name prints as its number: printing never fails.
 
 from collections.abc import Mapping
 
-EXCHANGES: Mapping[int, str] = {
-    34: "IKE_SA_INIT",
-    35: "IKE_AUTH",
-    36: "CREATE_CHILD_SA",
-    37: "INFORMATIONAL",
-    38: "IKE_SESSION_RESUME",
-    43: "IKE_INTERMEDIATE",
-    44: "IKE_FOLLOWUP_KE",
-}
-
 #: Payload types by their notation (RFC 7296 3.2); 128 is of the range for private use, see
 #: docs/ipseclab.asn1. The nonce is Ni or Nr by its sender.
 PAYLOADS: Mapping[int, str] = {

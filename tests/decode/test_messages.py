@@ -13,6 +13,7 @@ from lab.decode.ciphers import Algorithms
 from lab.decode.keylog import IkeKeys, Keys
 from lab.decode.run import decode
 from lab.decode.values import Item, Kind
+from lab.wire.identity import EXCHANGES
 from node.errors import DecodeError
 from node.model import registry
 from node.model.message import Header, Message
@@ -157,7 +158,7 @@ def test_both_accept_the_same_plaintexts() -> None:
 
 
 TABLES: tuple[tuple[type[OpenIntEnum], dict[int, str]], ...] = (
-    (registry.ExchangeType, dict(numbers.EXCHANGES)),
+    (registry.ExchangeType, dict(EXCHANGES)),
     (registry.TransformType, {n: name.split("(")[-1][:-1] for n, name in numbers.TRANSFORM_TYPES.items()}),
     (registry.EncrId, dict(numbers.ENCR)),
     (registry.PrfId, dict(numbers.PRF)),
