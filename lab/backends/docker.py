@@ -188,13 +188,8 @@ class DockerLab:
 
     def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
         """`python -m node ctl` in the container, as parsed JSON. Raises CheckFailed."""
-        argv = ["python", "-m", "node", "ctl", *command, "-o", "json"]
-        container = self.container(node)
-        with engine_errors(f"cannot ask {node}"):
-            done = run(self._engine.api, container, argv)
-        return parse_control(
-            node, command, done.code, done.out.decode("utf-8", "replace"), done.err.decode("utf-8", "replace")
-        )
+        done = self.ask(node, ["python", "-m", "node", "ctl", *command, "-o", "json"], timeout)
+        return parse_control(node, command, done.code, done.out, done.err)
 
     def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
         """Run a command in the container; its exit code, or 125 to 127 as docker."""
