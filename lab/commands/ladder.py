@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import evidence, ladder_svg, ladder_text, ladder_values, output
+from lab import evidence, hindsight, ladder_svg, ladder_text, ladder_values, output
 from lab import ladder as ladders
-from lab.backends.base import Follower
 from lab.commands.context import Context
 from lab.errors import EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.events import NodeEvent
@@ -58,21 +57,11 @@ def _events(context: Context, target: str | None) -> tuple[str, Sequence[NodeEve
     found = context.holding(name) if "/" not in name else None
     if found is not None:
         backend, info = found
-        return name, _told(backend.lab(name).follow([node.name for node in info.nodes], live=False))
+        told = hindsight.told(backend.lab(name), [node.name for node in info.nodes])
+        return name, [item for item in told if isinstance(item, NodeEvent)]
     if (directory := evidence.find_run(name)) is not None:
         return directory.name, evidence.read_events(directory)
     raise NoSuchLab(
         f"{name!r} is neither a lab that is up nor a run: name a directory of {evidence.runs_directory()}, "
         "or a lab with runs there"
     )
-
-
-def _told(follower: Follower) -> list[NodeEvent]:
-    found = []
-    try:
-        while (told := follower.next(None)) is not None:
-            if isinstance(told, NodeEvent):
-                found.append(told)
-    finally:
-        follower.close()
-    return found
