@@ -10,15 +10,14 @@ from lab.commands.context import Context
 from lab.errors import ExitCode, UsageError
 from lab.labels import Role
 
-#: Each option is one fault: its act, and the key of it that the option's value sets (None: what it matches).
+#: Options that set how many percent of all datagrams an act hits, and acts whose option says which ones.
 _PERCENT = {"loss": "drop", "duplicate": "duplicate", "corruption": "corrupt"}
-_MATCHED = {
-    "drop": "drop",
-    "replay": "replay",
-    "corrupt": "corrupt",
-    "truncate": "truncate",
-    "reflect": "reflect",
-    "junk": "junk",
+_MATCHED = ("drop", "replay", "corrupt", "truncate", "reflect", "junk")
+#: Options that set the same key of every fault that is named by an option.
+_NUMBERS = {
+    "times": "at most so often",
+    "count": "junk: so many messages",
+    "octets": "truncate: so many are left",
 }
 _EXAMPLES = """\
 examples:
@@ -51,10 +50,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--delay", type=float, metavar="MS", help="delay every datagram by so many milliseconds")
     add("--jitter", type=float, metavar="MS", help="plus or minus so many")
     add("--reorder", type=int, metavar="N", help="hold datagrams until up to N later ones have passed")
-    for name in _MATCHED:
-        add(f"--{name}", metavar="WHAT", help=f"{name} the datagrams of this name, as 'IKE_AUTH response 1'")
-    add("--times", type=int, metavar="N", help="at most so often")
-    add("--count", type=int, metavar="N", help="junk: so many messages")
+    for act in _MATCHED:
+        add(f"--{act}", metavar="WHAT", help=f"{act} the datagrams of this name, as 'IKE_AUTH response 1'")
+    for name, meaning in _NUMBERS.items():
+        add(f"--{name}", type=int, metavar="N", help=meaning)
     add(
         "--fault", action="append", default=[], metavar="JSON", help="any fault, as in a scenario; repeatable"
     )
@@ -101,7 +100,7 @@ def _wanted(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _plain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    limits = {key: getattr(options, key) for key in ("times", "count") if getattr(options, key) is not None}
+    limits = {key: getattr(options, key) for key in _NUMBERS if getattr(options, key) is not None}
     for name, act in _PERCENT.items():
         if (percent := getattr(options, name)) is not None:
             yield {"act": act, "chance": percent} | limits
@@ -110,8 +109,8 @@ def _plain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {"act": "delay", "seconds": late, "jitter": jitter} | limits
     if options.reorder is not None:
         yield {"act": "reorder", "within": options.reorder} | limits
-    for name, act in _MATCHED.items():
-        if (what := getattr(options, name)) is not None:
+    for act in _MATCHED:
+        if (what := getattr(options, act)) is not None:
             yield {"act": act, "match": what} | limits
 
 

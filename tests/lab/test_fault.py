@@ -39,11 +39,13 @@ def test_what_is_set_is_in_force_until_it_is_reset(cli: Cli, up: tuple[str, ...]
     )
     found = cli.json("fault", "set", *up, *options)["faults"]
     assert [fault["fault"] for fault in found] == ["drop INFORMATIONAL request, times 1", "rebind ESP"]
+    (cut,) = cli.json("fault", "set", *up, "--truncate", "ESP", "--octets", "20")["faults"]
+    assert cut["fault"] == "truncate ESP, octets 20"
     assert cli.json("fault", "set", *up, "--loss", "20")["faults"][0]["fault"] == "drop any, chance 20.0"
     assert cli.json("fault", "reset", *up)["faults"] == []
     told = [json.loads(line) for line in cli("events", "wire", *up).stdout.splitlines()]
     changes = [event["reason"] for event in told if event["event"] == "wire_faults_changed"]
-    assert changes[-3:] == ["set", "set", "reset"]
+    assert changes[-4:] == ["set", "set", "set", "reset"]
 
 
 def test_a_mapping_changes_when_it_is_asked_to(cli: Cli, up: tuple[str, ...]) -> None:
@@ -57,6 +59,7 @@ BAD = [
     (("set",), 2, "nothing to set"),
     (("set", "--drop", "IKE_ATH"), 1, "unknown word 'IKE_ATH' (did you mean IKE_AUTH?)"),
     (("set", "--loss", "0"), 1, "chance"),
+    (("set", "--truncate", "ESP"), 1, "octets: is missing; truncate needs it"),
     (("set", "--fault", "{"), 2, "is no JSON"),
     (("set", "--fault", "[]"), 2, "is no mapping"),
     (("rebind", "nobody"), 1, "no mapping of 'nobody'; there are those of initiator"),
