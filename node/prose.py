@@ -43,6 +43,7 @@ _TEMPLATES: dict[E, str] = {
     E.COOKIES_REQUIRED: "{half_open} half-open IKE_SAs: strangers must show a cookie",
     E.COOKIES_LIFTED: "{half_open} half-open IKE_SAs: cookies are not required any more",
     E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
+    E.NAT_DETECTED: "NAT detected: ours {local}, the peer's {remote}",
     E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
     E.IKE_AUTH_SENT: _MESSAGE_SENT.format("IKE_AUTH"),
     E.IKE_AUTH_RECEIVED: _MESSAGE_RECEIVED.format("IKE_AUTH"),

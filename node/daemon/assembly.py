@@ -9,7 +9,9 @@ from node.crypto.suites import esp_suite, ike_suite
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
 from node.ike.endpoint import Endpoint
+from node.ike.extensions import SIGNATURE_HASHES
 from node.ike.settings import Limits, Retransmission, Settings
+from node.model.registry import HashId
 from node.model.selectors import network
 from node.net import clock
 from node.net.steer import NON_ESP_MARKER, Port
@@ -30,11 +32,19 @@ class Profile:
     #: What no inbound ESP SPI begins with: the port tells IKE from ESP by it. RFC 4303 allows no SPI below
     #: 256, of which all begin with 0x00.
     reserved_spi_octets: frozenset[int]
+    #: Of a peer that named no signature hashes: the founding profile knows no classic methods.
+    assumed_hashes: frozenset[HashId] = frozenset()
 
 
 #: By `Config.profile`.
 PROFILES = {
-    "asn1": Profile(Asn1Codec, Port(bytes((IKE_FIRST_OCTET,))), True, frozenset({0x00, IKE_FIRST_OCTET})),
+    "asn1": Profile(
+        Asn1Codec,
+        Port(bytes((IKE_FIRST_OCTET,))),
+        True,
+        frozenset({0x00, IKE_FIRST_OCTET}),
+        frozenset(SIGNATURE_HASHES),
+    ),
     "rfc7296": Profile(Rfc7296Codec, Port(NON_ESP_MARKER, NON_ESP_MARKER), False, frozenset({0x00})),
 }
 
@@ -55,6 +65,7 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         replay_window=config.child.replay_window,
         initial_contact=config.ike.initial_contact,
         reveal_keys=bool(config.keylog.file),
+        assumed_hashes=profile.assumed_hashes,
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries
         ),

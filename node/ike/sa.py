@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from node.errors import LocalMisuse
 from node.ike import exchanges
 from node.ike.context import Context
+from node.ike.extensions import Extensions
 from node.ike.outputs import Event, RemoveSa, SaDown, SaUp, Transmit
 from node.ike.phases import (
     TRANSITIONS,
@@ -46,6 +47,7 @@ class IkeSa:
         "children",
         "context",
         "data",
+        "extensions",
         "half_open_until",
         "is_initiator",
         "path",
@@ -64,6 +66,7 @@ class IkeSa:
         self.data: PhaseData | None = data
         self.window = Window(context.settings.retransmission, context.entropy)
         self.children: dict[bytes, ChildSa] = {}
+        self.extensions = Extensions()
         self.half_open_until: float | None = None
         self._refusal: str | None = None
         self._give_up_at: float | None = None
@@ -129,6 +132,12 @@ class IkeSa:
         self.enter(Closed(reason))
         self.event(EventName.IKE_SA_DELETED if was_up else EventName.IKE_SA_FAILED, reason=reason)
         self.context.emit(SaDown(self.local_spi, reason, was_up, self.is_initiator))
+
+    def learn(self, extensions: Extensions) -> None:
+        """What the peer said in its IKE_SA_INIT message."""
+        self.extensions = extensions
+        if extensions.nat.detected:
+            self.event(EventName.NAT_DETECTED, local=extensions.nat.local, remote=extensions.nat.peer)
 
     # -- children --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from node.model.child import REPLAY_WINDOW
 from node.model.proposal import Suite
-from node.model.registry import IdType
+from node.model.registry import HashId, IdType
 from node.model.selectors import TrafficSelector
 
 
@@ -51,7 +51,8 @@ class Settings:
     from IKE by the first octet). `mtu` is the largest datagram in octets, 0 for no limit.
     `initial_contact` says of the only IKE SA with a peer that it is that; not for an identity that several
     nodes share. `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave
-    the engine.
+    the engine. `assumed_hashes` are what a peer that named no signature hashes accepts; none: it gets the
+    classic methods (RFC 7427 4).
     """
 
     local_id_type: IdType
@@ -66,5 +67,6 @@ class Settings:
     mtu: int = 0
     initial_contact: bool = True
     reveal_keys: bool = False
+    assumed_hashes: frozenset[HashId] = frozenset()
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)

@@ -35,6 +35,7 @@ class EventName(StrEnum):
     COOKIES_REQUIRED = "cookies_required"
     COOKIES_LIFTED = "cookies_lifted"
     PROPOSAL_CHOSEN = "proposal_chosen"
+    NAT_DETECTED = "nat_detected"
     SHARED_SECRET_DERIVED = "shared_secret_derived"
     IKE_AUTH_SENT = "ike_auth_sent"
     IKE_AUTH_RECEIVED = "ike_auth_received"

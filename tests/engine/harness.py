@@ -21,6 +21,7 @@ from node.crypto.signature import load_signer
 from node.crypto.suites import esp_suite, ike_suite
 from node.errors import DropReason
 from node.ike.endpoint import Endpoint
+from node.ike.extensions import SIGNATURE_HASHES
 from node.ike.outputs import (
     Dropped,
     Event,
@@ -132,6 +133,7 @@ def settings_of(options: NodeOptions, certificate: bytes, codec_name: str) -> Se
         peer_ts=(network(options.peer_ts),),
         authentication_nonce=codec_name == "asn1",
         reserved_spi_octets=frozenset({0x30}) if codec_name == "asn1" else frozenset({0x00}),
+        assumed_hashes=frozenset(SIGNATURE_HASHES) if codec_name == "asn1" else frozenset(),
     )
     return options.change(settings)
 

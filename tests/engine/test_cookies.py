@@ -336,7 +336,7 @@ def test_the_group_first_then_the_cookie(codec: str) -> None:
     pair.deliver(pair.take())
     pair.take()
     answer_with(pair, Notify(NotifyType.COOKIE, b"second thoughts"))
-    cookie, _, share, _ = payloads_of(pair, pair.wire[0])
+    cookie, _, share, *_ = payloads_of(pair, pair.wire[0])
     assert isinstance(cookie, Notify)
     assert isinstance(share, KeyExchange)
     assert share.group == KeId.CURVE25519

@@ -69,7 +69,8 @@ def test_payloads_are_those_of_the_profile(pair: Pair) -> None:
     init = pair.initiator.event(E.IKE_SA_INIT_SENT).fields
     auth = pair.initiator.event(E.IKE_AUTH_SENT).fields
     answer = pair.responder.event(E.IKE_AUTH_SENT).fields
-    assert init["payloads"] == ["SA", "KE", "NONCE"]
+    extensions = ["NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP", "SIGNATURE_HASH_ALGORITHMS"]
+    assert init["payloads"] == ["SA", "KE", "NONCE", *(f"N({name})" for name in extensions)]
     first = ["CERT", "N(INITIAL_CONTACT)", "AUTH"]
     assert auth["payloads"] == ["IDI", *first, *fresh, "SA", "TSI", "TSR"]
     assert answer["payloads"] == ["IDR", *first, *fresh, "SA", "TSI", "TSR"]

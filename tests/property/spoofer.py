@@ -100,8 +100,9 @@ class Spoofer:
 
     def _kind(self, octets: bytes) -> str:
         payloads = self._codec.read(self._codec.peek(octets)).payloads
-        told = [str(NotifyType(p.notify_type)) for p in payloads if isinstance(p, Notify)]
-        return told[0] if told else "IKE_SA_INIT"
+        told = [NotifyType(p.notify_type) for p in payloads if isinstance(p, Notify)]
+        instead = [kind for kind in told if kind.is_error or kind == NotifyType.COOKIE]
+        return str(instead[0]) if instead else "IKE_SA_INIT"
 
     def run(self, count: int, seconds: float) -> None:
         """That many requests, evenly spread."""

@@ -33,9 +33,6 @@ from node.pki.identity import describe
 #: Octets of an authentication nonce.
 AUTH_NONCE_SIZE = 32
 
-#: What a signature of a peer that named no hashes may use: SHA-256 or better, and the hash built into EdDSA.
-DEFAULT_HASHES = frozenset({HashId.SHA2_256, HashId.SHA2_384, HashId.SHA2_512, HashId.IDENTITY})
-
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
@@ -143,10 +140,16 @@ def _identify(
         signed = captured.signed_by_initiator(shake.prf, keys.sk_pi, body, auth_nonces)
     else:
         signed = captured.signed_by_responder(shake.prf, keys.sk_pr, body, auth_nonces)
-    method, data = context.signer.sign(signed, DEFAULT_HASHES)
+    method, data = context.signer.sign(signed, _hashes_of_peer(sa))
     certificates = [Certificate(CertEncoding.X509_SIGNATURE, c) for c in context.certificates]
     fresh = (AuthNonce(nonce),) if nonce else ()
     return (identity, *certificates, *contact, Authentication(method, data), *fresh)
+
+
+def _hashes_of_peer(sa: IkeSa) -> frozenset[HashId]:
+    """What hashes our signature may use (RFC 7427 4)."""
+    named = sa.extensions.hashes
+    return sa.context.settings.assumed_hashes if named is None else named
 
 
 def _authenticate(sa: IkeSa, shake: Handshake, message: Message, auth_nonces: bytes) -> AuthVerified:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from node.crypto import aead, kex
 from node.crypto.keymat import IkeKeys, derive_ike_keys
 from node.errors import DropReason, IkeError, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
-from node.ike import exchanges
+from node.ike import exchanges, extensions
 from node.ike.cookies import MAX_COOKIE, MIN_COOKIE
 from node.ike.outputs import KeysDerived
 from node.ike.phases import AuthSent, InitReplied, InitSent, Protection
@@ -75,6 +75,7 @@ def _send(sa: IkeSa, attempt: InitSent, now: float) -> None:
         SecurityAssociation(offer(sa.context.settings.ike_suites)),
         KeyExchange(attempt.key_pair.group, attempt.key_pair.public),
         Nonce(attempt.nonce_i),
+        *extensions.announce(sa.context.settings, sa.spi_i, NO_SPI, sa.path),
     )
     request = sa.send_request(ExchangeType.IKE_SA_INIT, payloads, now)
     sa.enter(replace(attempt, request=request))
@@ -106,11 +107,13 @@ def answer(sa: IkeSa, request: Envelope, accepted: Offer, pair: kex.KeyPair, non
     The SA was made for this request and is half-open from now on.
     """
     _tell_choice(sa, accepted.suite)
+    sa.learn(extensions.announced(accepted.message, sa.context.settings, sa.path))
     (proposal,) = offer((accepted.suite,))
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((replace(proposal, number=accepted.choice.number),)),
         KeyExchange(pair.group, pair.public),
         Nonce(nonce_r),
+        *extensions.announce(sa.context.settings, sa.spi_i, sa.spi_r, sa.path),
     )
     response = sa.respond(request, payloads, sa.path)
     if isinstance(sa.data, InitReplied):
@@ -139,6 +142,7 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
     sa.received(message)
     sa.spi_r = message.header.spi_r
     _tell_choice(sa, suite)
+    sa.learn(extensions.announced(message, sa.context.settings, sa.path))
     transcript = Transcript(sent.request, envelope.octets, sent.nonce_i, nonce_r)
     protection = protect(sa, suite, shared, transcript)
     spi = sa.context.child_spi()

@@ -1,0 +1,113 @@
+"""What both parties say of themselves in IKE_SA_INIT beside algorithms, key share and nonce.
+
+    N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)   RFC 7296 2.23
+    N(IKEV2_FRAGMENTATION_SUPPORTED)                              RFC 7383 2.3
+    N(SIGNATURE_HASH_ALGORITHMS)                                  RFC 7427 4
+
+Rules:
+
+1. Nothing of it is authenticated before IKE_AUTH is: it chooses among what the configuration allows, and
+   never more than that.
+2. What cannot be understood is as if it had not been said; an extension is no reason to refuse a peer.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from node.ike import exchanges
+from node.ike.settings import Settings
+from node.model.message import Header, Message, Path
+from node.model.payloads import Notify
+from node.model.registry import HashId, NotifyType
+
+#: What our signatures use and what we accept in a peer's: SHA-256 or better, and the hash built into EdDSA.
+SIGNATURE_HASHES = (HashId.SHA2_256, HashId.SHA2_384, HashId.SHA2_512, HashId.IDENTITY)
+#: Octets of a hash identifier (RFC 7427 4).
+HASH_ID_SIZE = 2
+#: Identifiers that are read; the registry has eight.
+MAX_HASHES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """What NAT detection found (RFC 7296 2.23).
+
+    `supported`: the peer took part. `local`: our address changes on the way to the peer; `peer`: the
+    peer's does on the way to us, or it says so to have ESP in UDP.
+    """
+
+    supported: bool = False
+    local: bool = False
+    peer: bool = False
+
+    @property
+    def detected(self) -> bool:
+        """True where IKE and ESP move to the port for both of them."""
+        return self.local or self.peer
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What the peer said. `hashes` are None where it named none: it does not know method 14 (RFC 7427)."""
+
+    nat: Nat = Nat()
+    fragmentation: bool = False
+    hashes: frozenset[HashId] | None = None
+
+
+def announce(settings: Settings, spi_i: bytes, spi_r: bytes, path: Path) -> tuple[Notify, ...]:
+    """What we say; `path` is that of the message it goes into, `spi_r` zero in a request."""
+    hashes = b"".join(number.to_bytes(HASH_ID_SIZE) for number in SIGNATURE_HASHES)
+    fragments = (Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),) if settings.mtu else ()
+    source = nat_digest(spi_i, spi_r, path.local_host, path.local_port)
+    destination = nat_digest(spi_i, spi_r, path.peer_host, path.peer_port)
+    return (
+        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
+        Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, destination),
+        *fragments,
+        Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, hashes),
+    )
+
+
+def announced(message: Message, settings: Settings, path: Path) -> Extensions:
+    """What the peer said in its IKE_SA_INIT message, which came on `path`."""
+    said = set(_data(message, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
+    return Extensions(_nat(message, path), bool(said) and settings.mtu > 0, _hashes(message))
+
+
+def nat_digest(spi_i: bytes, spi_r: bytes, host: str, port: int) -> bytes:
+    """SHA-1(SPIi | SPIr | address | port), 20 octets: a fingerprint, no protection (RFC 7296 2.23)."""
+    address = ip_address(host.partition("%")[0]).packed
+    return hashlib.sha1(spi_i + spi_r + address + port.to_bytes(2), usedforsecurity=False).digest()
+
+
+def _nat(message: Message, path: Path) -> Nat:
+    sources = tuple(_data(message, NotifyType.NAT_DETECTION_SOURCE_IP))
+    destinations = tuple(_data(message, NotifyType.NAT_DETECTION_DESTINATION_IP))
+    if not sources or not destinations:
+        return Nat()
+    # A peer with several addresses names them all; one that fits is enough.
+    return Nat(
+        supported=True,
+        local=not _names(destinations, message.header, path.local_host, path.local_port),
+        peer=not _names(sources, message.header, path.peer_host, path.peer_port),
+    )
+
+
+def _names(digests: tuple[bytes, ...], header: Header, host: str, port: int) -> bool:
+    wanted = nat_digest(header.spi_i, header.spi_r, host, port)
+    return any(hmac.compare_digest(wanted, digest) for digest in digests)
+
+
+def _hashes(message: Message) -> frozenset[HashId] | None:
+    for data in _data(message, NotifyType.SIGNATURE_HASH_ALGORITHMS):
+        starts = range(0, min(len(data) - 1, HASH_ID_SIZE * MAX_HASHES), HASH_ID_SIZE)
+        return frozenset(HashId.of(int.from_bytes(data[at : at + HASH_ID_SIZE])) for at in starts)
+    return None
+
+
+def _data(message: Message, kind: NotifyType) -> Iterator[bytes]:
+    return (n.data for n in exchanges.every(message, Notify) if n.notify_type == kind)
