@@ -114,7 +114,7 @@ def test_a_bad_key_share_makes_no_state(pair: Pair, share: str) -> None:
 
 @pytest.mark.parametrize("group", sorted(kex.supported()))
 def test_a_bad_key_share_of_any_group_makes_no_state(codec: str, group: KeId) -> None:
-    """RFC 6989 2.5. 0 and 1 fix the secret of MODP, are no points of ECP, of low order on the other curves."""
+    """RFC 6989 2.5. 0 and 1 fix the secret of MODP, are no points of ECP, of low order elsewhere."""
     name = next(word for word, number in KE_WORDS.items() if number == group)
     pair = Pair(codec, responder=variant(RESPONDER, ike=(f"aes256-sha256-{name}",)))
     sa, _, nonce = good(pair)
