@@ -4,11 +4,11 @@ docs/ipseclab.asn1, "Protection": the associated data is the TLV of `header`, th
 DER of InnerPayloads | Padding | Pad Length (one octet).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lab.decode import der, numbers, payloads, schema
-from lab.decode.ciphers import BadIcv, Sealed
+from lab.decode.ciphers import Algorithms, BadIcv, Sealed
 from lab.decode.items import count, data
 from lab.decode.keylog import IkeKeys
 from lab.decode.payloads import Payload
@@ -70,14 +70,14 @@ def read(octets: bytes, keyring: IkeKeyring) -> Read:
         header = _header(octets)
     except Unreadable as error:
         return Read(f"no IKE message, {count(len(octets))}", (data("Octets", octets),), problem=str(error))
-    items = (_header_item(header),)
+    items = (header_item(header),)
     try:
         fields = schema.decode(schema.MESSAGE, octets)
         if ("encrypted" in fields) != (header.next_payload == _SK):
             raise Unreadable("nextPayload is not that of what follows")
         if "encrypted" in fields:
             return _protected(header, fields, keyring)
-        return _cleartext(header, fields)
+        return cleartext(header, _payloads(header, fields))
     except Unreadable as error:
         return Read(f"{header.name}: malformed, {count(len(octets))}", items, problem=str(error))
 
@@ -103,7 +103,8 @@ def _header(octets: bytes) -> Header:
     )
 
 
-def _header_item(header: Header) -> Item:
+def header_item(header: Header) -> Item:
+    """The header as an item."""
     bits = ((INITIATOR, "Initiator"), (VERSION, "Version"), (RESPONSE, "Response"))
     words = ", ".join(word for bit, word in bits if header.flags & bit)
     return Item(
@@ -121,19 +122,20 @@ def _header_item(header: Header) -> Item:
     )
 
 
-def _cleartext(header: Header, fields: Fields) -> Read:
-    found = _payloads(header, fields)
+def cleartext(header: Header, found: Sequence[Payload]) -> Read:
+    """A message without protection. Raises Unreadable."""
     if header.next_payload not in (found[0].type if found else 0, 0):
         raise Unreadable("nextPayload is not the type of the first payload")
-    words = _notations(found) or "no payloads"
-    return Read(f"{header.name}: {words}", (_header_item(header), *(p.item for p in found)))
+    words = notations(found) or "no payloads"
+    return Read(f"{header.name}: {words}", (header_item(header), *(p.item for p in found)))
 
 
 def _payloads(header: Header, fields: Fields) -> list[Payload]:
     return list(payloads.trees(payloads.ordered(fields), header.response))
 
 
-def _notations(found: Sequence[Payload]) -> str:
+def notations(found: Sequence[Payload]) -> str:
+    """The payloads in one line: `IDi CERT AUTH`."""
     return " ".join(payload.notation for payload in found)
 
 
@@ -141,40 +143,52 @@ def _protected(header: Header, fields: Fields, keyring: IkeKeyring) -> Read:
     if set(fields) != {"header", "encrypted"}:
         raise Unreadable("encrypted is not alone behind the header")
     part: Fields = fields["encrypted"]
+    sealed = Sealed(header.octets, part["iv"], part["ciphertext"], part["icv"])
     try:
-        plain, said = _open(header, part, keyring)
+        opened = open_with(header, keyring, lambda _: sealed)
     except Unreadable as error:
-        items = (_header_item(header), _encrypted_item(part, "not opened", ()))
+        items = (header_item(header), _encrypted_item(part, "not opened", ()))
         return Read(_closed(header, part), items, problem=str(error))
     try:
-        inner, padding = _unpadded(plain)
+        inner, padding = unpadded(opened.plain)
         found = _payloads(header, schema.decode(schema.INNER_PAYLOADS, inner))
     except Unreadable as error:
-        items = (_header_item(header), _encrypted_item(part, said, (data("Plaintext", plain),)))
-        return Read(_closed(header, part), items, problem=f"opened, but malformed inside: {error}")
+        inside = _encrypted_item(part, opened.said, (data("Plaintext", opened.plain),))
+        problem = f"opened, but malformed inside: {error}"
+        return Read(_closed(header, part), (header_item(header), inside), problem=problem)
     pad = Item("Padding", count(padding))
-    inside = _encrypted_item(part, said, (*(p.item for p in found), pad))
-    return Read(f"{header.name}: SK{{{_notations(found)}}}", (_header_item(header), inside), opened=True)
+    inside = _encrypted_item(part, opened.said, (*(p.item for p in found), pad))
+    return Read(f"{header.name}: SK{{{notations(found)}}}", (header_item(header), inside), opened=True)
 
 
 def _closed(header: Header, part: Fields) -> str:
     return f"{header.name}: SK{{{count(len(part['ciphertext']))}}}"
 
 
-def _open(header: Header, part: Fields, keyring: IkeKeyring) -> tuple[bytes, str]:
-    """The plaintext, and with what it was opened. Raises Unreadable."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A protected part with its ICV verified: its parts, the plaintext, and with what it was opened."""
+
+    sealed: Sealed
+    plain: bytes = field(repr=False)
+    said: str
+
+
+def open_with(header: Header, keyring: IkeKeyring, cut: Callable[[Algorithms], Sealed]) -> Opened:
+    """Open a protected part with the keys of its SA. `cut` gives its parts. Raises Unreadable."""
     candidates = keyring.get((header.spi_i, header.spi_r), ())
     if not candidates:
         raise Unreadable(f"no keys of IKE SA {header.spi_i.hex()}/{header.spi_r.hex()}")
     from_initiator = bool(header.flags & INITIATOR)
     end, used = "i" if from_initiator else "r", candidates[0].algorithms
     names = f"SK_e{end}" if used.aead else f"SK_a{end} and SK_e{end}"
-    sealed = Sealed(header.octets, part["iv"], part["ciphertext"], part["icv"])
     for keys in candidates:
+        sealed = cut(keys.algorithms)
         try:
-            return keys.opener(from_initiator).open(sealed), f"opened with {names}, {keys.algorithms}"
+            plain = keys.opener(from_initiator).open(sealed)
         except BadIcv:
             continue
+        return Opened(sealed, plain, f"opened with {names}, {keys.algorithms}")
     raise Unreadable(f"the ICV is not that of {names} ({used})")
 
 
@@ -192,10 +206,10 @@ def _encrypted_item(part: Fields, said: str, inside: Sequence[Item]) -> Item:
     )
 
 
-def _unpadded(plain: bytes) -> tuple[bytes, int]:
-    """The octets of InnerPayloads, and how many of padding follow. Any that fit are accepted (3.14)."""
+def unpadded(plain: bytes, least: int = 1) -> tuple[bytes, int]:
+    """The octets of the payloads, `least` at least, and how many of padding follow: any that fit (3.14)."""
     padding = plain[-1] if plain else 0
     size = len(plain) - 1 - padding
-    if size <= 0:
+    if size < least:
         raise Unreadable(f"padding of {count(padding)} in {len(plain)}")
     return plain[:size], padding

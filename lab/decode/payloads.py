@@ -3,7 +3,7 @@
 A payload that breaks a rule of the module raises Unreadable, with the rule.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.decode import algorithms, association, certificates, numbers, signatures
@@ -68,8 +68,13 @@ def trees(elements: Sequence[tuple[str, Fields]], response: bool) -> Iterator[Pa
 def _payload(name: str, fields: Fields, response: bool, look_into: bool) -> Payload:
     if name == "unknown":
         return _unknown(fields)
+    children = certificate(fields, look_into) if name == "cert" else READERS[name](fields)
+    return shown(name, fields, children, response)
+
+
+def shown(name: str, fields: Fields, children: tuple[Item, ...], response: bool) -> Payload:
+    """A payload by the name of its alternative, with what is in it."""
     number = PAYLOAD_TYPES[name]
-    children = _certificate(fields, look_into) if name == "cert" else _READERS[name](fields)
     notation = numbers.PAYLOADS[number]
     if number == _NONCE:
         notation = "Nr" if response else "Ni"
@@ -99,11 +104,15 @@ def _unknown(fields: Fields) -> Payload:
     number = fields["payloadType"]
     if number in PAYLOAD_TYPES.values() or number in _FRAMES:
         raise Unreadable(f"unknown: payload type {number} has an element of its own")
-    notation = numbers.name(numbers.PAYLOADS, number, "payload")
+    return unknown(fields)
+
+
+def unknown(fields: Fields, names: Mapping[int, str] = numbers.PAYLOADS) -> Payload:
+    """A payload of a type without a meaning here; some have a name."""
+    number = fields["payloadType"]
+    notation = numbers.name(names, number, "payload")
     children = (Item("Critical", "yes" if fields["critical"] else "no"), data("Body", fields["body"]))
-    return Payload(
-        number, notation, Item(f"Payload of type {numbers.named(numbers.PAYLOADS, number)}", "", children)
-    )
+    return Payload(number, notation, Item(f"Payload of type {numbers.named(names, number)}", "", children))
 
 
 def _association(fields: Fields) -> tuple[Item, ...]:
@@ -119,7 +128,8 @@ def _nonce(fields: Fields) -> tuple[Item, ...]:
     return (data("Nonce Data", fields["data"]),)
 
 
-def _certificate(fields: Fields, look_into: bool) -> tuple[Item, ...]:
+def certificate(fields: Fields, look_into: bool) -> tuple[Item, ...]:
+    """What is in CERT; `look_into` the certificate itself, too."""
     encoding = fields.get("encoding", _X509)
     found = (
         Item("Certificate Encoding", numbers.named(numbers.CERT_ENCODINGS, encoding)),
@@ -210,10 +220,11 @@ def _vendor(fields: Fields) -> tuple[Item, ...]:
 
 
 def _selectors(fields: Fields) -> tuple[Item, ...]:
-    return tuple(map(_selector, fields["selectors"]))
+    return tuple(map(selector, fields["selectors"]))
 
 
-def _selector(fields: Fields) -> Item:
+def selector(fields: Fields) -> Item:
+    """A traffic selector. Raises Unreadable."""
     start, end = fields["startAddress"], fields["endAddress"]
     if len(start) != len(end) or len(start) not in {4, 16}:
         raise Unreadable("traffic selector: addresses that are not two of 4 or two of 16 octets")
@@ -251,7 +262,8 @@ def _configuration_attribute(fields: Fields) -> Item:
     return Item(numbers.name(numbers.CONFIGURATION_ATTRIBUTES, kind, "attribute"), shown)
 
 
-_READERS: dict[str, Callable[[Fields], tuple[Item, ...]]] = {
+#: What is in a payload, by the name of its alternative.
+READERS: dict[str, Callable[[Fields], tuple[Item, ...]]] = {
     "sa": _association,
     "ke": _key_exchange,
     "nonce": _nonce,

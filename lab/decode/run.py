@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.decode import esp, frames, ike, inet, keylog
+from lab.decode import binary, esp, frames, ike, inet, keylog
 from lab.decode.items import count, endpoint
 from lab.decode.keylog import EspKeys, IkeKeys, Keys
 from lab.decode.problem import Unreadable
@@ -22,6 +22,8 @@ from lab.wire import pcapng
 CAPTURE = "capture.pcapng"
 #: Ports of the asn1 profile.
 PORTS = frozenset({8000})
+#: Ports of the rfc7296 profile (RFC 7296 2), and the one of them that carries IKE alone, without a marker.
+BINARY_PORTS, IKE_PORT = frozenset({500, 4500}), 500
 #: A datagram with fewer octets is a keepalive (RFC 3948 2.3): no SPI fits.
 _SPI = 4
 
@@ -50,13 +52,18 @@ def load(path: Path) -> pcapng.Capture:
 
 
 def decode(
-    capture: pcapng.Capture, keys: Keys, vantage: str, ports: Collection[int] = PORTS
+    capture: pcapng.Capture,
+    keys: Keys,
+    vantage: str,
+    ports: Collection[int] = PORTS,
+    binary_ports: Collection[int] = BINARY_PORTS,
 ) -> tuple[Decoded, ...]:
     """Decode every packet. `vantage` is where the capture was taken; empty: what its interfaces say.
 
-    `ports` are the UDP ports of the asn1 profile, at either end.
+    `ports` are the UDP ports of the asn1 profile, `binary_ports` those of rfc7296, at either end; where both
+    fit, the former count.
     """
-    decoder = _Decoder(capture, keys, vantage, frozenset(ports))
+    decoder = _Decoder(capture, keys, vantage, frozenset(ports), frozenset(binary_ports))
     return tuple(decoder.all())
 
 
@@ -77,11 +84,20 @@ class _Found:
 class _Decoder:
     """The state of one pass over a capture: fragments that wait, sequence numbers seen."""
 
-    def __init__(self, capture: pcapng.Capture, keys: Keys, vantage: str, ports: frozenset[int]) -> None:
-        self._capture, self._vantage, self._ports = capture, vantage, ports
+    def __init__(
+        self,
+        capture: pcapng.Capture,
+        keys: Keys,
+        vantage: str,
+        ports: frozenset[int],
+        binary_ports: frozenset[int],
+    ) -> None:
+        self._capture, self._vantage = capture, vantage
+        self._ports, self._binary_ports = ports, binary_ports
         self._ike: dict[tuple[bytes, bytes], list[IkeKeys]] = {}
         for keys_of_ike in keys.ike:
             self._ike.setdefault((keys_of_ike.spi_i, keys_of_ike.spi_r), []).append(keys_of_ike)
+        self._binary = binary.Reader(self._ike)
         by_spi: dict[bytes, list[EspKeys]] = {}
         for keys_of_esp in keys.esp:
             by_spi.setdefault(keys_of_esp.spi, []).append(keys_of_esp)
@@ -133,29 +149,49 @@ class _Decoder:
         if packet.protocol == inet.ESP:
             return self._sealed(items, source, target, packet.body)
         if packet.protocol == inet.UDP:
-            datagram = inet.udp(packet)
-            if self._ports.isdisjoint({datagram.source_port, datagram.target_port}):
-                shown = inet.contents(packet)
-                ends = (endpoint(source, datagram.source_port), endpoint(target, datagram.target_port))
-                return _Found(Kind.OTHER, shown.title, (*items, *shown.items), *ends)
-            return self._datagram((*items, datagram.item), source, target, datagram)
+            return self._udp(items, packet, inet.udp(packet))
         shown = inet.contents(packet)
         return _Found(Kind.OTHER, shown.title, (*items, *shown.items), source, target)
 
-    def _datagram(self, items: tuple[Item, ...], source: str, target: str, datagram: inet.Datagram) -> _Found:
-        """A datagram of the profile: IKE, ESP or a keepalive by size and first octet."""
-        source, target = endpoint(source, datagram.source_port), endpoint(target, datagram.target_port)
-        octets = datagram.payload
+    def _udp(self, items: tuple[Item, ...], packet: inet.Packet, datagram: inet.Datagram) -> _Found:
+        """A datagram, by the ports of the profiles."""
+        used = {datagram.source_port, datagram.target_port}
+        source, target = packet.ends
+        ends = (endpoint(source, datagram.source_port), endpoint(target, datagram.target_port))
+        if not self._ports.isdisjoint(used):
+            return self._of_asn1((*items, datagram.item), *ends, datagram.payload)
+        if not self._binary_ports.isdisjoint(used):
+            marked = IKE_PORT not in used
+            return self._of_rfc7296((*items, datagram.item), *ends, datagram.payload, marked)
+        shown = inet.contents(packet)
+        return _Found(Kind.OTHER, shown.title, (*items, *shown.items), *ends)
+
+    def _of_asn1(self, items: tuple[Item, ...], source: str, target: str, octets: bytes) -> _Found:
+        """IKE, ESP or a keepalive by size and first octet."""
         if len(octets) < _SPI:
             return _Found(Kind.KEEPALIVE, f"keepalive, {count(len(octets))}", items, source, target, octets)
         if octets[0] != ike.FIRST_OCTET:
             return self._sealed(items, source, target, octets)
-        read = ike.read(octets, self._ike)
-        tree = Item("IKE message", read.title, read.items)
-        return _Found(Kind.IKE, read.title, (*items, tree), source, target, octets, read.opened, read.problem)
+        return _message(items, source, target, octets, ike.read(octets, self._ike))
+
+    def _of_rfc7296(
+        self, items: tuple[Item, ...], source: str, target: str, octets: bytes, marked: bool
+    ) -> _Found:
+        """IKE alone on port 500; elsewhere behind a marker, ESP and keepalives without it (RFC 3948 2)."""
+        if len(octets) < _SPI:
+            return _Found(Kind.KEEPALIVE, f"keepalive, {count(len(octets))}", items, source, target, octets)
+        if marked and not octets.startswith(binary.MARKER):
+            return self._sealed(items, source, target, octets)
+        message = octets[len(binary.MARKER) :] if marked else octets
+        return _message(items, source, target, message, self._binary.read(message))
 
     def _sealed(self, items: tuple[Item, ...], source: str, target: str, octets: bytes) -> _Found:
         read = self._esp.read(octets)
         return _Found(
             Kind.ESP, read.title, (*items, *read.items), source, target, octets, read.opened, read.problem
         )
+
+
+def _message(items: tuple[Item, ...], source: str, target: str, octets: bytes, read: ike.Read) -> _Found:
+    tree = Item("IKE message", read.title, read.items)
+    return _Found(Kind.IKE, read.title, (*items, tree), source, target, octets, read.opened, read.problem)

@@ -43,6 +43,10 @@ IKE_SUITES = (
     "aes128gcm16-prfsha256-ecp384",
     "chacha20poly1305-prfsha512-x25519",
 )
+#: Where the nodes of a run meet, and what stands before an IKE message there (RFC 3948 2.2).
+PORTS = {"asn1": 8000, "rfc7296": 4500}
+MARKERS = {"asn1": b"", "rfc7296": bytes(4)}
+
 ESP_SUITES = (
     "aes256-sha256",
     "aes128-sha256",
@@ -63,6 +67,7 @@ class Run:
     """What was on the wire, and what the nodes know of it."""
 
     pair: Pair
+    profile: str = "asn1"
     logs: dict[str, list[str]] = field(default_factory=dict)
     packets: list[pcapng.Packet] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -102,7 +107,8 @@ class Run:
 
     def add(self, octets: bytes, source: str, target: str) -> None:
         """A datagram on the wire."""
-        packet = pack_udp(ip_address(source), ip_address(target), 8000, 8000, octets)
+        port = PORTS[self.profile]
+        packet = pack_udp(ip_address(source), ip_address(target), port, port, octets)
         self.packets.append(pcapng.Packet(ZERO + len(self.packets) * 1_000_000, packet))
 
 
@@ -131,19 +137,23 @@ def ike(octets: bytes, keys: Keys | None = None) -> Decoded:
 
 
 def make_run(
-    ike_suite: str = IKE_SUITES[0], esp_suite: str = ESP_SUITES[0], pings: int = 3, high: int = 0
+    ike_suite: str = IKE_SUITES[0],
+    esp_suite: str = ESP_SUITES[0],
+    pings: int = 3,
+    high: int = 0,
+    profile: str = "asn1",
 ) -> Run:
     """IKE_SA_INIT, IKE_AUTH, a greeting and pings through the tunnel, and DELETE. `high` are the upper 32
     bits that the sequence numbers begin with.
     """
     pair = Pair(
-        "asn1",
+        profile,
         variant(INITIATOR, ike=(ike_suite,), esp=(esp_suite,)),
         variant(RESPONDER, ike=(ike_suite,), esp=(esp_suite,)),
     ).establish()
-    run = Run(pair)
+    run = Run(pair, profile)
     for node in (pair.initiator, pair.responder):
-        run.logs[node.options.name] = key_log(node)
+        run.logs[node.options.name] = key_log(node, profile)
     openers = {node.address: _opener(node) for node in (pair.initiator, pair.responder)}
     for _ in range(len(pair.sent)):
         _exchange(run, openers)
@@ -171,7 +181,7 @@ def _opener(node: Node) -> Sealer:
 def _exchange(run: Run, openers: dict[tuple[str, int], Sealer]) -> None:
     """The next message of the endpoints: onto the wire, and as the receiver's codec reads it."""
     sent = run.pair.sent[len(run.messages)]
-    run.add(sent.octets, sent.path.peer_host, sent.path.local_host)
+    run.add(MARKERS[run.profile] + sent.octets, sent.path.peer_host, sent.path.local_host)
     codec = sent.target.codec
     envelope = codec.peek(sent.octets)
     opener = openers[sent.target.address]
@@ -211,7 +221,7 @@ def _data_path(node: Node) -> tuple[Sad, Tunnel]:
     return sad, Tunnel(sad)
 
 
-def key_log(node: Node) -> list[str]:
+def key_log(node: Node, profile: str) -> list[str]:
     """The lines of a node's key log."""
     sa = _sa(node)
     if not isinstance(sa.data, Established):
@@ -221,7 +231,7 @@ def key_log(node: Node) -> list[str]:
     lines = [
         {
             "kind": "ike",
-            "profile": "asn1",
+            "profile": profile,
             "spi_i": sa.spi_i.hex(),
             "spi_r": sa.spi_r.hex(),
             "prf": str(suite.prf),

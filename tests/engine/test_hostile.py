@@ -27,6 +27,12 @@ from node.model.registry import (
 )
 from tests.engine.harness import RESPONDER, Pair, variant
 
+#: Groups by their keywords.
+KE_WORDS = {
+    **{f"modp{bits}": KeId[f"MODP_{bits}"] for bits in (2048, 3072, 4096, 6144, 8192)},
+    **{f"ecp{bits}": KeId[f"ECP_{bits}"] for bits in (256, 384, 521)},
+    **{"x25519": KeId.CURVE25519, "x448": KeId.CURVE448},
+}
 STRANGER = Path("192.0.2.2", 8000, "198.51.100.7", 4000)
 SPI = bytes(range(1, 9))
 P = int.from_bytes(kex.generate(KeId.MODP_2048).public)  # some group element, for lengths
@@ -104,6 +110,23 @@ def test_a_bad_key_share_makes_no_state(pair: Pair, share: str) -> None:
     assert not answer
     assert pair.responder.dropped == {DropReason.BAD_KE: 1}
     assert not pair.responder.endpoint.sas()
+
+
+@pytest.mark.parametrize("group", sorted(kex.supported()))
+def test_a_bad_key_share_of_any_group_makes_no_state(codec: str, group: KeId) -> None:
+    """RFC 6989 2.5. 0 and 1 fix the secret of MODP, are no points of ECP, of low order elsewhere."""
+    name = next(word for word, number in KE_WORDS.items() if number == group)
+    pair = Pair(codec, responder=variant(RESPONDER, ike=(f"aes256-sha256-{name}",)))
+    sa, _, nonce = good(pair)
+    size = kex.public_size(group)
+    little = group in (KeId.CURVE25519, KeId.CURVE448)
+    for value in (0, 1):
+        share = KeyExchange(group, value.to_bytes(size, "little" if little else "big"))
+        assert not throw(pair, request(pair, sa, share, nonce))
+    assert pair.responder.dropped == {DropReason.BAD_KE: 2}
+    assert not pair.responder.endpoint.sas()
+    assert throw(pair, request(pair, sa, KeyExchange(group, kex.generate(group).public), nonce))
+    assert pair.responder.endpoint.half_open == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 257, 1000])

@@ -21,6 +21,12 @@ from tests.unit.crypto.support import cases, octets
 GROUPS = sorted(supported())
 MODP = sorted(modp.GROUPS)
 ECP = {KeId.ECP_256: ec.SECP256R1(), KeId.ECP_384: ec.SECP384R1(), KeId.ECP_521: ec.SECP521R1()}
+#: The primes of their fields (RFC 5903 3).
+FIELDS = {
+    KeId.ECP_256: 2**256 - 2**224 + 2**192 + 2**96 - 1,
+    KeId.ECP_384: 2**384 - 2**128 - 2**96 + 2**32 - 1,
+    KeId.ECP_521: 2**521 - 1,
+}
 CURVES = (KeId.CURVE25519, KeId.CURVE448)
 #: Bits of the shortest exponents that RFC 3526 8 deems to match the group's strength.
 LEAST_EXPONENTS = dict(zip(MODP, (220, 260, 300, 340, 380), strict=True))
@@ -208,8 +214,23 @@ def test_points_off_the_curve_are_refused(group: KeId) -> None:
         "coordinates swapped": y + x,
         "x beyond the field": b"\xff" * half + y,
         "y beyond the field": x + b"\xff" * half,
+        "x = 0, y = 0, but for one bit": bytes(2 * half - 1) + b"\1",
+        "x = p": FIELDS[group].to_bytes(half) + y,
+        "y = p": x + FIELDS[group].to_bytes(half),
+        "x = p - 1, y = p - 1": 2 * (FIELDS[group] - 1).to_bytes(half),
+        "a y in the middle of the field": x + (FIELDS[group] // 2).to_bytes(half),
     }.items():
         assert "not a point on the curve" in refused(group, value), why
+
+
+def test_a_coordinate_is_less_than_the_prime_of_the_field() -> None:
+    """The same point with p added is another encoding of it; only P-521 leaves room for it everywhere."""
+    p, public = FIELDS[KeId.ECP_521], generate(KeId.ECP_521).public
+    x, y = int.from_bytes(public[:66]), int.from_bytes(public[66:])
+    check_public(KeId.ECP_521, public)
+    check_public(KeId.ECP_521, public[:66] + (p - y).to_bytes(66))
+    for value in ((x + p).to_bytes(66) + public[66:], public[:66] + (y + p).to_bytes(66)):
+        assert "not a point on the curve" in refused(KeId.ECP_521, value)
 
 
 def test_the_point_of_another_curve_is_refused() -> None:
@@ -236,6 +257,20 @@ LOW_ORDER = {
 @pytest.mark.parametrize(("group", "value"), [(g, v) for g, values in LOW_ORDER.items() for v in values])
 def test_points_of_low_order_are_refused(group: KeId, value: int) -> None:
     assert "low order" in refused(group, value.to_bytes(public_size(group), "little"))
+
+
+@pytest.mark.parametrize("value", LOW_ORDER[KeId.CURVE25519])
+def test_the_highest_bit_of_curve25519_is_not_looked_at(value: int) -> None:
+    """RFC 7748 5: it is masked, so a point of low order is one with it set, too."""
+    assert "low order" in refused(KeId.CURVE25519, (value | 1 << 255).to_bytes(32, "little"))
+
+
+@pytest.mark.parametrize("group", CURVES)
+def test_points_next_to_those_of_low_order_are_fine(group: KeId) -> None:
+    pair, size = generate(group), public_size(group)
+    for value in (2, 3, 5 if group == KeId.CURVE448 else 9):
+        check_public(group, value.to_bytes(size, "little"))
+        assert len(pair.shared(value.to_bytes(size, "little"))) == size
 
 
 @pytest.mark.parametrize("group", [KeId.MODP_2048, KeId.ECP_256, KeId.ECP_521, *CURVES])
