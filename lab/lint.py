@@ -16,7 +16,7 @@ from typing import Any
 import yamlschema
 from lab import editor, library, nodecheck, plan
 from lab.errors import UsageError
-from lab.plan import PORT, NodePlan, Place
+from lab.plan import NodePlan, Place
 from lab.scenario import Scenario, from_document
 from yamlschema import Document, Problem
 
@@ -25,7 +25,7 @@ _KEY = re.compile(r"^([a-z_]+)\s*:", re.MULTILINE)
 #: Keys that say nothing: half of all YAML files have them.
 _ANYBODYS = {"name", "title", "description", "timeout", "run"}
 #: Where a node is only imagined: addresses of RFC 5737, files that nobody opens.
-_NOWHERE = Place("192.0.2.1", PORT, "192.0.2.2", PORT, "ca.pem", "cert.pem", "key.pem", "", True)
+_NOWHERE = Place("192.0.2.1", 8000, "192.0.2.2", 8000, "ca.pem", "cert.pem", "key.pem", "", True)
 
 
 class Kind(StrEnum):

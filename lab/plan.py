@@ -14,10 +14,8 @@ import yaml
 
 from lab import editor
 from lab.labels import Role
-from lab.scenario import WIRE, Group, Scenario, Wire
+from lab.scenario import DEFAULT_PROFILE, WIRE, Group, Scenario, Wire
 
-#: The UDP port of the `asn1` profile.
-PORT = 8000
 GREETING = "Hello from IPSec Initiator!"
 PINGS = 10
 _NETWORK = {Role.INITIATOR: 1, Role.RESPONDER: 2}
@@ -26,8 +24,35 @@ Config = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """UDP ports: where IKE begins, and the one that it shares with ESP; equal where there is only one."""
+
+    ike: int
+    nat: int
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Each of them once."""
+        return tuple(dict.fromkeys((self.ike, self.nat)))
+
+
+#: What a profile says (RFC 7296 2.23), where nobody else has these ports.
+PORTS = {"asn1": Ports(8000, 8000), "rfc7296": Ports(500, 4500)}
+#: On loopback, where a port below 1024 is the host's: one with the non-ESP marker.
+LOOPBACK = {"asn1": PORTS["asn1"], "rfc7296": Ports(4500, 4500)}
+
+
+def nat_port(ports: Ports, profile: str) -> int:
+    """The setting `nat_port` of a node: 0 in a profile that has none."""
+    return ports.nat if profile == "rfc7296" else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """What a backend decides about one node: where it listens, what it connects to, where its files are."""
+    """What a backend decides about one node: where it listens, what it connects to, where its files are.
+
+    The ports for NAT are those that IKE shares with ESP; 0: the profile has none, or any will do.
+    """
 
     listen_address: str
     port: int
@@ -39,18 +64,22 @@ class Place:
     socket: str
     tun: bool
     keylog: str = ""
+    nat_port: int = 0
+    peer_nat_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class WirePlace:
     """What a backend decides about the wire node: where it listens and relays to, where its files are.
 
-    `nodes` are the initiators' addresses; None where the name must be looked up. `sources` are the addresses
+    `ports` are those of the target. `nodes` are the initiators' addresses; None where the name must be looked
+    up. `sources` are the addresses
     that a flood may borrow, empty on loopback. `capture` is empty where somebody else captures.
     """
 
     listen_address: str
     target_address: str
+    ports: tuple[int, ...]
     nodes: Mapping[str, str | None]
     capture: str
     socket: str
@@ -65,6 +94,7 @@ class WirePlan:
     wire: Wire
     target: str
     nodes: tuple[str, ...]
+    profile: str = DEFAULT_PROFILE
 
     def configuration(self, place: WirePlace) -> dict[str, Any]:
         """The configuration of `python -m lab.wire relay`."""
@@ -72,9 +102,9 @@ class WirePlan:
         return {
             "name": self.name,
             "seed": self.wire.seed,
-            "profile": "asn1",
+            "profile": self.profile,
             "listen": {"address": place.listen_address},
-            "ports": [PORT],
+            "ports": list(place.ports),
             "target": {"name": self.target, "address": place.target_address},
             "nodes": dict(place.nodes),
             "faults": [dict(fault) for fault in self.wire.faults],
@@ -95,6 +125,7 @@ class NodePlan:
     peers: tuple[str, ...]
     peer_range: str
     config: Config
+    profile: str = DEFAULT_PROFILE
 
     @property
     def inner_network(self) -> str:
@@ -182,7 +213,7 @@ def make(
     nodes: list[NodePlan] = []
     for role in (Role.RESPONDER, Role.INITIATOR):
         nodes += _nodes([group for group in groups if group.role is role], role)
-    named = tuple(_with_peers(node, nodes) for node in nodes)
+    named = tuple(replace(_with_peers(node, nodes), profile=scenario.profile) for node in nodes)
     made = Plan(lab, scenario, named, _ca(scenario, named, key_type), None, capture)
     return with_wire(made) if wire or scenario.wire else made
 
@@ -191,7 +222,9 @@ def with_wire(plan: Plan) -> Plan:
     """The same plan with a wire node between the initiators and the responder."""
     initiators = [node.name for node in plan.nodes if node.role is Role.INITIATOR]
     responder = next(node.name for node in plan.nodes if node.role is Role.RESPONDER)
-    return replace(plan, wire=WirePlan(WIRE, plan.scenario.wire or Wire(), responder, tuple(initiators)))
+    wire = plan.scenario.wire or Wire()
+    between = WirePlan(WIRE, wire, responder, tuple(initiators), plan.scenario.profile)
+    return replace(plan, wire=between)
 
 
 def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
@@ -232,13 +265,18 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
         "port": place.peer_port,
         "identity": identities[0] if len(identities) == 1 else identities,
     }
+    listen: dict[str, Any] = {"address": place.listen_address, "port": place.port}
+    if place.nat_port:
+        listen["nat_port"] = place.nat_port
+    if place.peer_nat_port:
+        peer["nat_port"] = place.peer_nat_port
     if node.role is Role.INITIATOR:
         peer["address"] = place.peer_address
     config: dict[str, Any] = {
         "name": node.name,
         "role": node.role.value,
-        "profile": "asn1",
-        "listen": {"address": place.listen_address, "port": place.port},
+        "profile": node.profile,
+        "listen": listen,
         "peer": peer,
         "local": {"identity": f"fqdn:{node.name}"},
         "credentials": {"ca": place.ca, "certificate": place.certificate, "key": place.key},

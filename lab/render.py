@@ -56,6 +56,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "cookies_required": Phrase("under load: cookies required", ("half_open",), _T),
     "cookies_lifted": Phrase("cookies not required any more", ("half_open",)),
     "proposal_chosen": Phrase("proposal chosen", ("protocol", "suite")),
+    "nat_detected": Phrase("a NAT is on the way", ("local", "remote")),
+    "peer_moved": Phrase("the peer has another address: followed", ("old", "new")),
     "shared_secret_derived": Phrase("shared secret and keys derived", ("group",)),
     "ike_auth_sent": Phrase("IKE_AUTH sent, encrypted", ("kind", "payloads", "peer", "octets")),
     "ike_auth_received": Phrase("IKE_AUTH received and decrypted", ("kind", "payloads", "peer", "octets")),

@@ -14,6 +14,8 @@ from lab.text import listing
 
 #: Seconds from the start of the nodes to the verdict, where a scenario does not say.
 DEFAULT_TIMEOUT = 60.0
+#: The wire profile of all nodes, where a scenario does not say.
+DEFAULT_PROFILE = "asn1"
 #: The name of the wire node, in steps and expectations as well.
 WIRE = "wire"
 
@@ -142,6 +144,7 @@ class Scenario:
     timeout: float
     keylog: bool = False
     wire: Wire | None = None
+    profile: str = DEFAULT_PROFILE
 
     def group(self, name: str) -> Group:
         """The group of that name; it is there, `from_document` has checked every reference."""
@@ -161,6 +164,7 @@ def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenar
         timeout=float(document.get("timeout", DEFAULT_TIMEOUT)),
         keylog=document.get("keylog", False),
         wire=_wire(document["wire"]) if "wire" in document else None,
+        profile=document.get("profile", DEFAULT_PROFILE),
     )
     _check_members(scenario, source)
     return scenario

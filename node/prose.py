@@ -44,6 +44,7 @@ _TEMPLATES: dict[E, str] = {
     E.COOKIES_LIFTED: "{half_open} half-open IKE_SAs: cookies are not required any more",
     E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
     E.NAT_DETECTED: "NAT detected: ours {local}, the peer's {remote}",
+    E.PEER_MOVED: "the peer of IKE_SA {spi_i}_i is at {new} now, no longer at {old}: following it",
     E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
     E.IKE_AUTH_SENT: _MESSAGE_SENT.format("IKE_AUTH"),
     E.IKE_AUTH_RECEIVED: _MESSAGE_RECEIVED.format("IKE_AUTH"),

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from lab.backends.base import CAPTURE
 from lab.labels import BESIDE, Marks, Role
-from lab.plan import PORT, NodePlan, Place, Plan, WirePlace, WirePlan, environment
+from lab.plan import PORTS, NodePlan, Place, Plan, WirePlace, WirePlan, environment, nat_port
 
 CA_NODE = "ca"
 CERTIFICATES, CA_KEY, EVIDENCE = "pki-certs", "ca-key", "evidence"
@@ -96,17 +96,21 @@ def ca(plan: Plan, marks: Marks) -> Container:
 def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
     """A responder or an initiator."""
     between = whole.wire is not None and plan.role is Role.INITIATOR
+    ports = PORTS[plan.profile]
+    shared = nat_port(ports, plan.profile)
     place = Place(
         listen_address="0.0.0.0",
-        port=PORT,
+        port=ports.ike,
         peer_address=whole.wire.name if whole.wire and between else plan.peers[0],
-        peer_port=PORT,
+        peer_port=ports.ike,
         ca="/pki/certs/ca-cert.pem",
         certificate=f"/pki/certs/{plan.name}-cert.pem",
         key=f"/pki/key/{plan.name}-key.pem",
         socket="/run/node.sock",
         tun=True,
         keylog=f"{EVIDENCE_PLACE}/{plan.name}.keys" if whole.keylog else "",
+        nat_port=shared,
+        peer_nat_port=shared,
     )
     mounts = [Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)]
     if whole.keylog:
@@ -133,6 +137,7 @@ def wire(plan: Plan, between: WirePlan, marks: Marks, subnet: str) -> Container:
     where = WirePlace(
         listen_address="0.0.0.0",
         target_address=between.target,
+        ports=PORTS[between.profile].all,
         nodes=dict.fromkeys(between.nodes),
         capture=f"{EVIDENCE_PLACE}/capture-wire.pcapng" if plan.capture else "",
         socket=WIRE_SOCKET,

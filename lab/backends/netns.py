@@ -29,7 +29,7 @@ from lab.backends.process import ProcessBackend, ProcessLab, default_interrupt
 from lab.backends.state import State
 from lab.errors import EnvironmentNotReady, UsageError
 from lab.home import make_directory
-from lab.plan import PORT, NodePlan, Plan, merge
+from lab.plan import PORTS, NodePlan, Plan, merge, nat_port
 
 DEFAULT_SUBNET = "172.28.0.0/16"
 #: The networks behind the nodes (lab.plan): the wire must not be in them.
@@ -155,7 +155,11 @@ class NetnsBackend(ProcessBackend):
                 f"larger --subnet, up to {MAX_NODES} nodes"
             )
         hosts = [self._subnet[number] for number in range(2, len(plan.names) + 2)]
-        return {name: Address(str(host), PORT) for name, host in zip(plan.names, hosts, strict=True)}
+        profile, ports = plan.scenario.profile, PORTS[plan.scenario.profile]
+        shared = nat_port(ports, profile)
+        return {
+            name: Address(str(host), ports.ike, shared) for name, host in zip(plan.names, hosts, strict=True)
+        }
 
     def orders(self, place: State, plan: Plan, addresses: dict[str, Address]) -> dict[str, dict[str, Any]]:
         """What the supervisor starts, in this order: what others depend on comes first."""

@@ -55,6 +55,8 @@ def node_place(
         socket=str(files.socket),
         tun=tun,
         keylog=files.keylog,
+        nat_port=own.nat_port,
+        peer_nat_port=peer.nat_port or own.nat_port,
     )
 
 
@@ -75,6 +77,7 @@ def wire_order(
     where = WirePlace(
         listen_address=addresses[wire.name].host,
         target_address=addresses[wire.target].host,
+        ports=_ports(addresses[wire.target]),
         nodes={name: addresses[name].host for name in wire.nodes},
         capture=capture,
         socket=str(place.socket(wire.name)),
@@ -84,3 +87,7 @@ def wire_order(
     config = str(place.nodes / f"{wire.name}.json")
     argv = [sys.executable, "-m", "lab.wire", "relay", "--config", config]
     return {"argv": argv, "env": clean_environment(), "ready": "wire_ready", "last": True}
+
+
+def _ports(address: Address) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(port for port in (address.port, address.nat_port) if port))

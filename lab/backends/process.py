@@ -326,7 +326,8 @@ class ProcessBackend:
         """Where each node listens. Raises EnvironmentNotReady."""
         others = [self.state(name).read() for name in names(self.folder)]
         taken = {node["host"] for other in others if other for node in other["nodes"]}
-        return allocate(plan.names, taken, one_port=plan.wire is not None)
+        one_port, profile = plan.wire is not None, plan.scenario.profile
+        return allocate(plan.names, taken, one_port=one_port, profile=profile)
 
     def orders(self, place: State, plan: Plan, addresses: dict[str, Address]) -> dict[str, dict[str, Any]]:
         """What the supervisor starts, in this order: what others depend on comes first."""

@@ -60,7 +60,7 @@ in the directory of the run, or copy these files into a profile of yours (Help, 
 
 esp_sa             the keys of every Child SA, both directions: whoever has this file reads the tunnel
 preferences        open ESP and check its ICVs
-decode_as_entries  UDP port 8000 is ESP in UDP
+decode_as_entries  UDP port 8000 is ESP in UDP; of 500 and 4500 Wireshark knows by itself
 
 ESP is shown with the packet inside. IKE is not: on port 8000 it is in ASN.1 DER, the lab's own profile, which
 Wireshark does not know. It takes such a message for ESP with an SPI that begins with 0x30, and an SPI of ours

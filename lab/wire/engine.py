@@ -212,10 +212,11 @@ class Engine:
         if why := self._outside.why_no_flood():
             raise NoEffect(why)
         template, port = self._template or (b"", port)
+        lead = b"" if template else self._profile.lead(port)
         fault, outside = turn.fault, self._outside
 
         def shoot(number: int) -> None:
-            octets = self._profile.request(template, turn.random)
+            octets = lead + self._profile.request(template, turn.random)
             outside.spoof(port, octets, f"flood by fault {turn.place}: {number} of {fault.count}")
 
         self._flood = Flood(fault.count, fault.seconds, shoot, outside)

@@ -124,6 +124,11 @@ def read_rfc7296(octets: bytes, port: int) -> Identity:
     return _esp(octets)
 
 
+def marker(port: int) -> bytes:
+    """What stands before an IKE message on a port of RFC 7296: nothing on 500, the marker on all others."""
+    return b"" if port == _IKE_PORT else MARKER
+
+
 def looks_like_ike(octets: bytes) -> bool:
     """Whether version and length are those of an IKE message without a marker."""
     if len(octets) < HEADER.size:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from lab.wire import forge_asn1, forge_rfc7296
-from lab.wire.identity import Identity, read_asn1, read_rfc7296
+from lab.wire.identity import Identity, marker, read_asn1, read_rfc7296
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,13 @@ class Profile:
     junk: Callable[[bytes, Random], bytes | None]
     #: A fresh IKE_SA_INIT request after a template; a built-in one where the template is none.
     request: Callable[[bytes, Random], bytes]
+    #: What stands before a built-in message on a port.
+    lead: Callable[[int], bytes]
 
 
 PROFILES: Mapping[str, Profile] = {
-    "asn1": Profile(read_asn1, forge_asn1.downgrade, forge_asn1.junk, forge_asn1.request),
-    "rfc7296": Profile(read_rfc7296, forge_rfc7296.downgrade, forge_rfc7296.junk, forge_rfc7296.request),
+    "asn1": Profile(read_asn1, forge_asn1.downgrade, forge_asn1.junk, forge_asn1.request, lambda port: b""),
+    "rfc7296": Profile(
+        read_rfc7296, forge_rfc7296.downgrade, forge_rfc7296.junk, forge_rfc7296.request, marker
+    ),
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 from node.config.defaults import role_defaults
 from node.config.environment import documents
-from node.config.model import Config, Role
+from node.config.model import DEFAULT_PROFILE, Config, Role
 from node.config.schema import FORMATS, Place, build, schema
 from node.model.selectors import network
 from yamlschema import Document, DocumentError, Problem, check, read
@@ -55,7 +55,7 @@ def load(sources: Sources) -> Config:
         layers = [_from_file(sources.file), *_from_environment(sources.environment)]
         layers += [_at(place, value, option) for place, value, option in sources.options]
         role = _role(layers)
-        tree = role_defaults(role)
+        tree = role_defaults(role, _profile(layers))
         for place, value in sources.fallback:
             _merge(tree, _nest(place, value))
         for layer in layers:
@@ -119,6 +119,12 @@ def _role(layers: list[Tree]) -> Role:
     return Role(named[-1])
 
 
+def _profile(layers: list[Tree]) -> str:
+    named = [layer["profile"] for layer in layers if "profile" in layer]
+    profile: str = named[-1] if named else DEFAULT_PROFILE
+    return profile
+
+
 def _contradictions(config: Config) -> list[str]:
     wrong = []
     if config.role is Role.INITIATOR and not config.peer.address:
@@ -134,6 +140,9 @@ def _contradictions(config: Config) -> list[str]:
     if len(config.demo.message.encode("utf-8", "replace")) > room:
         detail = f"is longer than the {room} octets that tun.mtu ({config.tun.mtu}) leaves; shorten it"
         wrong.append(f"demo.message: {detail}")
+    if config.profile == "asn1" and config.listen.nat_port:
+        detail = "profile asn1 has one port for everything, listen.port; leave this one unset"
+        wrong.append(f"listen.nat_port: {config.listen.nat_port}: {detail}")
     if config.ike.half_open.per_source > config.ike.half_open.total:
         wrong.append("ike.half_open.per_source: is greater than ike.half_open.total")
     return wrong

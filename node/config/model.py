@@ -23,6 +23,8 @@ MAX_MESSAGE = 500
 MAX_PINGS = 10_000
 #: Bound on the packets of a Child SA: beyond it the sequence numbers are the bound (RFC 4303 3.3.3).
 MAX_PACKETS = 2**32 - 1
+#: The founding profile.
+DEFAULT_PROFILE = "asn1"
 #: Octets of a Unix socket's path without the final zero (unix(7)).
 MAX_SOCKET_PATH = 107
 
@@ -73,7 +75,18 @@ class Listen:
     """Where datagrams arrive."""
 
     address: str = _text("127.0.0.1", "address to bind; 0.0.0.0 for every one", format="address")
-    port: int = _port(0, "UDP port to bind; 0 for an ephemeral one (default: responder 8000)", least=0)
+    port: int = _port(
+        0,
+        "UDP port to bind; 0 for an ephemeral one (default of a responder: 8000, with profile rfc7296 500, "
+        "where IKE begins)",
+        least=0,
+    )
+    nat_port: int = _port(
+        0,
+        "rfc7296: UDP port that IKE, behind the non-ESP marker, shares with ESP; 0 for an ephemeral one; "
+        "equal to port: there is only this one (default of a responder: 4500)",
+        least=0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,12 @@ class Peer:
     """Who is at the other end."""
 
     address: str = _text("", "name or address of the peer; the initiator needs it", maxLength=253)
-    port: int = _port(8000, "UDP port of the peer")
+    port: int = _port(8000, "UDP port of the peer (default with profile rfc7296: 500)")
+    nat_port: int = _port(
+        4500,
+        "rfc7296: UDP port of the peer that ESP shares with IKE behind the non-ESP marker; equal to port: IKE"
+        " begins there",
+    )
     identity: tuple[str, ...] = _setting(
         (),
         "identities accepted from the peer, as fqdn:responder or dn:CN=ipsec-responder",
@@ -149,6 +167,14 @@ class Ike:
         "tell a peer that this is our only IKE SA with it, so that it closes older ones (INITIAL_CONTACT); "
         "false where several nodes have our identity",
         type="boolean",
+    )
+    keepalive: float = _setting(
+        20.0,
+        "seconds without a datagram to the peer after which one octet keeps our mapping in a NAT alive, "
+        "where we are behind one (RFC 3948 4); 0: never",
+        type="number",
+        minimum=0,
+        maximum=3600,
     )
     retransmit: Retransmit = field(default_factory=Retransmit)
     half_open: HalfOpen = field(default_factory=HalfOpen)
@@ -235,7 +261,7 @@ class Config:
         Role.RESPONDER, "responder or initiator", enum=[r.value for r in Role]
     )
     profile: str = _setting(
-        "asn1",
+        DEFAULT_PROFILE,
         "wire profile: asn1 (DER, the default) or rfc7296 (the binary encoding of RFC 7296, with the non-ESP "
         "marker of RFC 3948); both ends need the same",
         enum=["asn1", "rfc7296"],

@@ -14,7 +14,7 @@ from node.ike.settings import Limits, Retransmission, Settings
 from node.model.registry import HashId
 from node.model.selectors import network
 from node.net import clock
-from node.net.steer import NON_ESP_MARKER, Port
+from node.net.steer import IKE_ALONE, NON_ESP_MARKER, Port
 from node.pki.identity import ExpectedIdentity
 from node.pki.verifier import CertificateVerifier
 from node.ports import Codec
@@ -24,9 +24,10 @@ from node.wire.rfc7296.codec import Rfc7296Codec
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A wire profile: its codec, its port, and the habits of it that are not about octets."""
+    """A wire profile: its codec, its ports, and the habits of it that are not about octets."""
 
     codec: Callable[[], Codec]
+    #: The port that IKE and ESP share.
     port: Port
     authentication_nonce: bool
     #: What no inbound ESP SPI begins with: the port tells IKE from ESP by it. RFC 4303 allows no SPI below
@@ -34,6 +35,8 @@ class Profile:
     reserved_spi_octets: frozenset[int]
     #: Of a peer that named no signature hashes: the founding profile knows no classic methods.
     assumed_hashes: frozenset[HashId] = frozenset()
+    #: The port where IKE begins, where that is another one.
+    ike_port: Port | None = None
 
 
 #: By `Config.profile`.
@@ -45,7 +48,13 @@ PROFILES = {
         frozenset({0x00, IKE_FIRST_OCTET}),
         frozenset(SIGNATURE_HASHES),
     ),
-    "rfc7296": Profile(Rfc7296Codec, Port(NON_ESP_MARKER, NON_ESP_MARKER), False, frozenset({0x00})),
+    "rfc7296": Profile(
+        Rfc7296Codec,
+        Port(NON_ESP_MARKER, NON_ESP_MARKER),
+        False,
+        frozenset({0x00}),
+        ike_port=IKE_ALONE,
+    ),
 }
 
 

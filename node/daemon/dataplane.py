@@ -3,12 +3,14 @@
 Rules:
 
 1. Fail closed: what the tunnel refuses is dropped and counted, never sent otherwise.
-2. The engine reaches the SAs through `add_inbound`, `add_outbound` and `remove` only, so that a process
-   border fits in between.
+2. The engine reaches the SAs through `add_inbound`, `add_outbound`, `move` and `remove` only, so that a
+   process border fits in between.
+3. Where a peer is, is the engine's to say: a packet from elsewhere is told, and moves nothing by itself.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from node.errors import DropReason
 from node.esp.sa import ESN_LIMIT
@@ -18,7 +20,6 @@ from node.eventlog import EventLog
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
-from node.net.udp import UdpSocket
 from node.ports import Entropy
 
 
@@ -33,24 +34,35 @@ class Origin:
     sequence: int
 
 
+class Sender(Protocol):
+    """Sends an ESP packet."""
+
+    def send(self, datagram: bytes, path: Path, /) -> bool:
+        """Send on a path. False where the kernel refused, which it counts."""
+        ...
+
+
 #: Takes a decrypted inner packet.
 Deliver = Callable[[bytes, Origin], None]
 #: Hears of an inner packet that left in this ESP packet.
 Sent = Callable[[bytes, Outgoing], None]
+#: Hears of a packet that came on another path than its SA's: our SPI of the IKE SA, and that path.
+Strayed = Callable[[bytes, Path], None]
 
 
 class DataPlane:
-    """Encapsulates and decapsulates. `deliver` and `sent` are set by the inner side.
+    """Encapsulates and decapsulates. `deliver` and `sent` are set by the inner side, `strayed` by the node.
 
     `max_packets` bounds what one Child SA sends; 0: its sequence numbers do.
     """
 
-    def __init__(self, udp: UdpSocket, log: EventLog, entropy: Entropy, max_packets: int = 0) -> None:
-        self._udp, self._log = udp, log
+    def __init__(self, sender: Sender, log: EventLog, entropy: Entropy, max_packets: int = 0) -> None:
+        self._sender, self._log = sender, log
         self._sad = Sad(entropy, max_packets or ESN_LIMIT)
         self._tunnel = Tunnel(self._sad)
         self.deliver: Deliver = lambda packet, origin: None
         self.sent: Sent = lambda packet, outgoing: None
+        self.strayed: Strayed = lambda ike_spi, path: None
 
     def add_inbound(self, child: ChildSa) -> None:
         """Accept the Child SA's packets from now on."""
@@ -59,6 +71,10 @@ class DataPlane:
     def add_outbound(self, child: ChildSa) -> None:
         """Send through the Child SA from now on."""
         self._sad.add_outbound(child)
+
+    def move(self, inbound_spi: bytes, path: Path) -> None:
+        """Send on this path from now on."""
+        self._sad.update(inbound_spi, path)
 
     def remove(self, inbound_spi: bytes) -> None:
         """Forget both directions."""
@@ -73,6 +89,9 @@ class DataPlane:
         result = self._tunnel.decapsulate(octets)
         peer = path.peer
         if isinstance(result, Incoming):
+            if result.newest and (ike_spi := self._sad.strayed(result.spi, path)) is not None:
+                # Before its contents: an answer to them must go there, too.
+                self.strayed(ike_spi, path)
             self.deliver(result.packet, Origin(peer, result.spi.hex(), result.sequence))
         else:
             self._log.drop(EventName.DATAGRAM_DROPPED, result.reason, peer=peer, detail=result.detail)
@@ -83,7 +102,7 @@ class DataPlane:
         for notice in self._sad.notices():
             self._tell(notice)
         if isinstance(result, Outgoing):
-            self._udp.send(result.datagram, result.path)
+            self._sender.send(result.datagram, result.path)
             self.sent(packet, result)
             return result
         self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)

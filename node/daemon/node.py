@@ -13,12 +13,12 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from node.config import Role
-from node.daemon.assembly import PROFILES
 from node.daemon.connect import find_path
 from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
 from node.daemon.failure import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, StartError, tell_bug
 from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
+from node.daemon.keepalive import Keepalives
 from node.daemon.keylog import KeyLog
 from node.daemon.start import Started
 from node.errors import DropReason
@@ -29,9 +29,11 @@ from node.ike.outputs import (
     InstallInbound,
     InstallOutbound,
     KeysDerived,
+    MoveSa,
     Output,
     RemoveSa,
     SaDown,
+    SaMoved,
     SaUp,
     Transmit,
 )
@@ -42,6 +44,7 @@ from node.model.message import Path
 from node.model.selectors import network
 from node.net import clock
 from node.net.steer import Steer
+from node.net.udp import UdpSocket
 from node.ports import Entropy
 
 #: Datagrams handled in one wakeup before other work gets its turn.
@@ -57,10 +60,9 @@ class Node:
 
     def __init__(self, started: Started, entropy: Entropy) -> None:
         self.config, self.log = started.config, started.log
-        self.endpoint, self.udp = started.endpoint, started.udp
-        self._port = PROFILES[self.config.profile].port
+        self.endpoint, self.transport = started.endpoint, started.transport
         self._keylog = started.keylog
-        self.plane = DataPlane(self.udp, self.log, entropy, self.config.child.max_packets)
+        self.plane = DataPlane(self.transport, self.log, entropy, self.config.child.max_packets)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()
@@ -74,8 +76,12 @@ class Node:
         self._demo = Demo(self.config.demo, self.log, clock.monotonic)
         self._inner = self._inner_side(started, entropy)
         self._demo.attach(self._inner)
+        self.plane.strayed = self._strayed
+        self.alive = Keepalives(self.config.ike.keepalive, self.transport.send)
+        self._alive_timer: asyncio.TimerHandle | None = None
         self._loop.set_exception_handler(lambda _, context: self._on_loop_error(context))
-        self._loop.add_reader(self.udp.fileno(), self._on_udp)
+        for line in self.transport:
+            self._loop.add_reader(line.udp.fileno(), self._on_udp, line.udp)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -108,11 +114,13 @@ class Node:
         """Give back what the node holds."""
         for task in self._tasks:
             task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._loop.remove_reader(self.udp.fileno())
+        for timer in (self._timer, self._alive_timer):
+            if timer is not None:
+                timer.cancel()
+        for line in self.transport:
+            self._loop.remove_reader(line.udp.fileno())
         self._inner.close()
-        self.udp.close()
+        self.transport.close()
         if self._keylog is not None:
             self._keylog.close()
 
@@ -143,8 +151,9 @@ class Node:
 
     async def _connect(self) -> None:
         peer = self.config.peer
+        udp = self.transport.starting(shared=peer.port == peer.nat_port)
         try:
-            path = await find_path(self.udp, peer.address, peer.port)
+            path = await find_path(udp, peer.address, peer.port)
             self._refuse_loop(path)
         except OSError as error:
             fields = {"peer": f"{peer.address}:{peer.port}", "role": "initiator"}
@@ -152,7 +161,8 @@ class Node:
             self._outcome(False)
             return
         if not self._stopping:
-            self.endpoint.initiate(path, clock.monotonic())
+            nat_path = self.transport.nat_path(path, peer.nat_port)
+            self.endpoint.initiate(path, clock.monotonic(), nat_path)
             self._pump()
 
     def _refuse_loop(self, path: Path) -> None:
@@ -176,17 +186,18 @@ class Node:
 
     # -- input -----------------------------------------------------------------------------------------------
 
-    def _on_udp(self) -> None:
+    def _on_udp(self, udp: UdpSocket) -> None:
         for _ in range(BATCH):
-            received = self.udp.receive()
+            received = udp.receive()
             if received is None:
                 return
             self._datagram(*received)
 
     def _datagram(self, octets: bytes, path: Path) -> None:
-        match self._port.steer(octets):
+        port = self.transport.port_of(path)
+        match port.steer(octets):
             case Steer.IKE:
-                self.endpoint.handle_datagram(self._port.message(octets), path, clock.monotonic())
+                self.endpoint.handle_datagram(port.message(octets), path, clock.monotonic())
                 self._pump()
             case Steer.ESP:
                 self.plane.datagram(octets, path)
@@ -195,10 +206,29 @@ class Node:
             case Steer.TRUNCATED:
                 self._dropped(Dropped(DropReason.TRUNCATED, path, f"{len(octets)} octets"))
 
+    def _strayed(self, ike_spi: bytes, path: Path) -> None:
+        self.endpoint.peer_moved(ike_spi, path)
+        self._pump()
+
     def _on_timer(self) -> None:
         self._timer = None
         self.endpoint.handle_timeout(clock.monotonic())
         self._pump()
+
+    def _on_silence(self) -> None:
+        self.alive.send_due(clock.monotonic())
+        self._watch_silence()
+
+    def _watch_silence(self) -> None:
+        if self._alive_timer is not None:
+            self._alive_timer.cancel()
+        deadline = self.alive.deadline()
+        self._alive_timer = None if deadline is None else self._loop.call_at(deadline, self._on_silence)
+        # Without anybody to keep alive a packet costs nothing here.
+        self.transport.on_send = self._on_send if self.alive else None
+
+    def _on_send(self, path: Path) -> None:
+        self.alive.note(path, clock.monotonic())
 
     # -- output ----------------------------------------------------------------------------------------------
 
@@ -219,12 +249,16 @@ class Node:
         match output:
             case Transmit():
                 for datagram in output.datagrams:
-                    self.udp.send(self._port.datagram(datagram), output.path)
+                    self.transport.send_message(datagram, output.path)
             case InstallInbound():
                 self.plane.add_inbound(output.child)
             case InstallOutbound():
                 self.plane.add_outbound(output.child)
                 self._child_up(output.child)
+            case MoveSa():
+                self.plane.move(output.inbound_spi, output.path)
+            case SaMoved():
+                self._keep_alive(output)
             case RemoveSa():
                 self.plane.remove(output.inbound_spi)
             case Event():
@@ -232,6 +266,7 @@ class Node:
             case Dropped():
                 self._dropped(output)
             case SaUp() | SaDown():
+                self._keep_alive(output)
                 self._sa_changed(output)
 
     def _event(self, event: Event) -> None:
@@ -242,6 +277,16 @@ class Node:
         self.log.emit(event.name, **event.fields)
         if event.name is EventName.CHILD_SA_FAILED:
             self._outcome(False)
+
+    def _keep_alive(self, change: SaUp | SaMoved | SaDown) -> None:
+        match change:
+            case SaUp(behind_nat=True):
+                self.alive.begin(change.ike_spi, change.path, clock.monotonic())
+            case SaMoved():
+                self.alive.moved(change.ike_spi, change.path, clock.monotonic())
+            case SaDown():
+                self.alive.end(change.ike_spi)
+        self._watch_silence()
 
     def _sa_changed(self, change: SaUp | SaDown) -> None:
         if not change.is_initiator:

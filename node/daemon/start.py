@@ -1,9 +1,10 @@
 """Everything before the first datagram, in an order that is part of the security.
 
     1. TUN device, addresses, routes          needs NET_ADMIN
-    2. another user, no capabilities          nothing after this runs as root
-    3. certificates and private key           readable for that user alone; so is the key log, if there is one
-    4. DH key pair, UDP port, control socket
+    2. UDP ports                              some are below 1024; nothing is read from them yet
+    3. another user, no capabilities          nothing after this runs as root
+    4. certificates and private key           readable for that user alone; so is the key log, if there is one
+    5. DH key pair, control socket
 
 A container has NET_ADMIN, SETUID and SETGID only: as root it could not read another user's key, as that
 user it could not make the device.
@@ -16,7 +17,7 @@ from ipaddress import ip_interface, ip_network
 
 from node.config import Config, Switch
 from node.daemon import credentials as files
-from node.daemon.assembly import endpoint
+from node.daemon.assembly import PROFILES, endpoint
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
 from node.daemon.keylog import KeyLog
@@ -25,6 +26,8 @@ from node.ike.endpoint import Endpoint
 from node.ike.outputs import Event
 from node.model.events import EventName
 from node.net import privileges
+from node.net.steer import Port
+from node.net.transport import Line, Transport
 from node.net.tun import DEVICE, Tun
 from node.net.udp import UdpSocket
 from node.pki.certificate import read
@@ -39,14 +42,15 @@ class Started:
     tun: Tun | None
     credentials: Credentials
     endpoint: Endpoint
-    udp: UdpSocket
+    transport: Transport
     keylog: KeyLog | None = None
 
 
 def start(config: Config, log: EventLog) -> Started:
-    """Steps 1 to 4 without the control socket. Raises StartError."""
+    """Steps 1 to 5 without the control socket. Raises StartError."""
     user = _user(config)
     tun = _open_tun(config, log)
+    transport = _bind(config)
     _drop_privileges(user, log)
     credentials = _load(config, log)
     keylog = KeyLog(config.keylog.file, config.profile, log) if config.keylog.file else None
@@ -55,8 +59,8 @@ def start(config: Config, log: EventLog) -> Started:
     while (output := engine.poll()) is not None:
         if isinstance(output, Event):
             log.emit(output.name, **output.fields)
-    udp = _bind(config, log)
-    return Started(config, log, tun, credentials, engine, udp, keylog)
+    _tell_bound(transport, log)
+    return Started(config, log, tun, credentials, engine, transport, keylog)
 
 
 def _user(config: Config) -> privileges.User | None:
@@ -140,16 +144,34 @@ def _load(config: Config, log: EventLog) -> Credentials:
     return credentials
 
 
-def _bind(config: Config, log: EventLog) -> UdpSocket:
-    address, port = config.listen.address, config.listen.port
+def _bind(config: Config) -> Transport:
+    profile, listen = PROFILES[config.profile], config.listen
+    if profile.ike_port is None:
+        return Transport(_open("listen.port", listen.address, listen.port, profile.port))
+    nat = _open("listen.nat_port", listen.address, listen.nat_port, profile.port)
+    if listen.port == listen.nat_port != 0:
+        return Transport(nat)
     try:
-        udp = UdpSocket(address, port)
+        return Transport(nat, _open("listen.port", listen.address, listen.port, profile.ike_port))
+    except StartError:
+        nat.udp.close()
+        raise
+
+
+def _open(setting: str, address: str, number: int, port: Port) -> Line:
+    try:
+        return Line(UdpSocket(address, number, carries_esp=port.carries_esp), port)
     except OSError as error:
-        remedy = {
-            errno.EADDRINUSE: "stop the process that has the port, or set another one",
-            errno.EADDRNOTAVAIL: "set an address of this host, or 0.0.0.0",
-            errno.EACCES: "ports below 1024 need a privilege; set another one",
-        }.get(error.errno or 0, "set another address or port")
-        raise StartError(f"listen: UDP {address}[{port}]: {error.strerror}; {remedy}") from error
-    log.emit(EventName.UDP_BOUND, address=udp.address, port=udp.port)
-    return udp
+        low = "ports below 1024 need root, or net.ipv4.ip_unprivileged_port_start=0; or set a greater one"
+        name, remedy = {
+            errno.EADDRINUSE: (setting, "stop the process that has the port, or set another one"),
+            errno.EADDRNOTAVAIL: ("listen.address", "set an address of this host, or 0.0.0.0"),
+            errno.EACCES: (setting, low),
+        }.get(error.errno or 0, ("listen", "set another address or port"))
+        raise StartError(f"{name}: UDP {address}[{number}]: {error.strerror}; {remedy}") from error
+
+
+def _tell_bound(transport: Transport, log: EventLog) -> None:
+    for udp, port in transport:
+        carries = ["ike", "esp"] if port.carries_esp else ["ike"]
+        log.emit(EventName.UDP_BOUND, address=udp.address, port=udp.port, carries=carries)

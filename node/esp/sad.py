@@ -141,6 +141,11 @@ class Sad:
             entry.outbound.path = path
         return True
 
+    def strayed(self, inbound_spi: bytes, path: Path) -> bytes | None:
+        """Our SPI of its IKE SA where a packet of this SA came on another path than its own leave on."""
+        entry = self._entries[inbound_spi]
+        return None if entry.path == path else entry.ike_spi
+
     def remove(self, inbound_spi: bytes) -> SaStatus | None:
         """Forget both directions. The last status with its final counters, None where there is no such SA."""
         entry = self._entries.pop(inbound_spi, None)

@@ -35,11 +35,12 @@ class Outgoing(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """An inner packet to deliver. `spi` is ours, 4 octets."""
+    """An inner packet to deliver. `spi` is ours, 4 octets; `newest`: no greater number came before."""
 
     packet: bytes
     spi: bytes
     sequence: int
+    newest: bool
 
 
 class Refused(NamedTuple):
@@ -137,7 +138,7 @@ class Tunnel:
             packet = packet[:length]
         sa.packets += 1
         sa.octets += length
-        return Incoming(packet, sa.spi, sequence)
+        return Incoming(packet, sa.spi, sequence, sequence == sa.window.top)
 
     def _unfit(self, packet: bytes) -> Refused:
         if len(packet) > MAX_PACKET:

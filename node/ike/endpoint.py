@@ -1,7 +1,7 @@
 """The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
 
     inputs     handle_datagram, handle_timeout
-    commands   prepare, initiate, delete, delete_all, retire
+    commands   prepare, initiate, peer_moved, delete, delete_all, retire
     outputs    poll (one ordered queue), deadline
     getters    sas, half_open
 
@@ -26,7 +26,7 @@ from node.errors import (
     PeerIncompatible,
     PeerMisbehaved,
 )
-from node.ike import receive
+from node.ike import moves, receive
 from node.ike.contacts import Contacts
 from node.ike.context import Children, Context, KeyPairs
 from node.ike.echoes import Echoes
@@ -140,16 +140,30 @@ class Endpoint:
         """Make a key pair for the preferred suite in advance."""
         self._context.key_pairs.prepare(init.group_of(self._context.settings.ike_suites[0]))
 
-    def initiate(self, path: Path, now: float) -> bytes:
-        """Start an IKE SA with the peer on `path`; returns our SPI."""
+    def initiate(self, path: Path, now: float, nat_path: Path | None = None) -> bytes:
+        """Start an IKE SA with the peer on `path`; returns our SPI.
+
+        `nat_path` is the way to it over the ports that IKE shares with ESP (RFC 7296 2.23), where `path` is
+        not that already.
+        """
         spi_i = self._new_spi()
         sa = IkeSa(self._context, path, spi_i, NO_SPI, None, now)
+        sa.nat_path = nat_path
         self._sas[spi_i] = sa
         self._context.contacts.begin(spi_i)
         sa.event(EventName.SPI_ASSIGNED, spi=spi_i.hex())
         init.initiate(sa, now)
         self._settle(sa, now)
         return spi_i
+
+    def peer_moved(self, ike_spi: bytes, path: Path) -> None:
+        """A valid ESP packet, newer than all before it, came on `path` to a Child SA of this IKE SA of ours.
+
+        Both may be gone by now; it is followed where RFC 7296 2.23 allows it (`node.ike.moves`).
+        """
+        sa = self._sas.get(ike_spi)
+        if sa is not None:
+            moves.follow(sa, path)
 
     def delete(self, ike_spi: bytes, now: float) -> None:
         """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none."""

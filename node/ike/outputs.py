@@ -45,13 +45,33 @@ class RemoveSa:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveSa:
+    """Send through the Child SA with this inbound SPI on this path from now on."""
+
+    inbound_spi: bytes
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class SaUp:
-    """The IKE SA with this SPI of ours is established with the peer of this identity."""
+    """The IKE SA with this SPI of ours is established with the peer of this identity.
+
+    `behind_nat`: our address changes on the way to the peer, so the mapping must be kept alive (RFC 3948 4).
+    """
 
     ike_spi: bytes
     peer_identity: str
     path: Path
     is_initiator: bool
+    behind_nat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SaMoved:
+    """The peer of the IKE SA with this SPI of ours is followed to this path; `MoveSa` says so of children."""
+
+    ike_spi: bytes
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +112,15 @@ class KeysDerived:
 
 
 Output = (
-    Transmit | InstallInbound | InstallOutbound | RemoveSa | SaUp | SaDown | Event | Dropped | KeysDerived
+    Transmit
+    | InstallInbound
+    | InstallOutbound
+    | RemoveSa
+    | MoveSa
+    | SaUp
+    | SaMoved
+    | SaDown
+    | Event
+    | Dropped
+    | KeysDerived
 )

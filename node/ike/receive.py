@@ -19,7 +19,7 @@ from node.errors import (
     LocalMisuse,
     PeerMisbehaved,
 )
-from node.ike import exchanges
+from node.ike import exchanges, moves
 from node.ike.outputs import Dropped, Transmit
 from node.ike.phases import AuthSent, InitReplied, InitSent
 from node.ike.refusals import notify_for
@@ -60,24 +60,24 @@ def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
         if error.authenticated:
             _refuse(sa, envelope, path, error)
         raise
-    sa.path = path
+    moves.follow(sa, path)
     sa.received(message)
-    _answer(sa, envelope, message, now)
+    _answer(sa, envelope, message, path, now)
 
 
-def _answer(sa: IkeSa, envelope: Envelope, message: Message, now: float) -> None:
+def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: float) -> None:
     try:
         exchanges.check(message)
         reply = _handle(sa, message, now)
     except LocalMisuse:
         raise
     except IkeError as error:
-        _refuse(sa, envelope, sa.path, error)
+        _refuse(sa, envelope, path, error)
         if not isinstance(error, AuthError):
             reason = error.reason if isinstance(error, PeerMisbehaved) else DropReason.INVALID_PAYLOADS
-            sa.context.emit(Dropped(reason, sa.path, str(error)))
+            sa.context.emit(Dropped(reason, path, str(error)))
         return
-    sa.respond(envelope, reply.payloads, sa.path)
+    sa.respond(envelope, reply.payloads, path)
     for output in reply.after:
         sa.context.emit(output)
     if reply.close is not None:
@@ -121,6 +121,7 @@ def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
             _fail(sa, error, now)
         raise
     sa.answer_accepted()
+    moves.follow(sa, path)
     sa.received(message)
     try:
         exchanges.check(message)

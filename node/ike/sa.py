@@ -50,6 +50,7 @@ class IkeSa:
         "extensions",
         "half_open_until",
         "is_initiator",
+        "nat_path",
         "path",
         "spi_i",
         "spi_r",
@@ -61,6 +62,8 @@ class IkeSa:
     ) -> None:
         """`data` is None for an initiator that has not sent anything yet."""
         self.context, self.path, self.begun = context, path, now
+        #: Where an initiator goes with its IKE_AUTH (`node.ike.moves`); None: it stays on `path`.
+        self.nat_path: Path | None = None
         self.spi_i, self.spi_r = spi_i, spi_r
         self.is_initiator = data is None
         self.data: PhaseData | None = data
@@ -118,7 +121,8 @@ class IkeSa:
         self.context.contacts.establish(self.local_spi, peer.identity, data.since)
         identity = describe(peer.identity.id_type, peer.identity.data)
         self.event(EventName.IKE_SA_ESTABLISHED, peer_identity=identity, suite=str(data.suite))
-        self.context.emit(SaUp(self.local_spi, identity, self.path, self.is_initiator))
+        behind_nat = self.extensions.nat.local
+        self.context.emit(SaUp(self.local_spi, identity, self.path, self.is_initiator, behind_nat))
 
     def close(self, reason: str) -> None:
         """Nothing more is sent or expected."""

@@ -36,6 +36,7 @@ class EventName(StrEnum):
     COOKIES_LIFTED = "cookies_lifted"
     PROPOSAL_CHOSEN = "proposal_chosen"
     NAT_DETECTED = "nat_detected"
+    PEER_MOVED = "peer_moved"
     SHARED_SECRET_DERIVED = "shared_secret_derived"
     IKE_AUTH_SENT = "ike_auth_sent"
     IKE_AUTH_RECEIVED = "ike_auth_received"

@@ -59,12 +59,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where a datagram came from or goes to: our address and port, the peer's address and port."""
+    """Where a datagram came from or goes to: our address and port, the peer's address and port.
+
+    `carries_esp` is false on a port for IKE alone (RFC 7296 2.23: port 500).
+    """
 
     local_host: str
     local_port: int
     peer_host: str
     peer_port: int
+    carries_esp: bool = True
 
     @property
     def peer(self) -> str:

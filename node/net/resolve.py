@@ -3,6 +3,8 @@
 import encodings.idna
 import socket
 
+from node.net.hosts import host_of
+
 #: What the interpreter would import when a name is first looked up: later, as another user, it might not
 #: be allowed
 #: to read its own library.
@@ -21,4 +23,4 @@ def addresses(host: str, port: int, version: int) -> tuple[str, ...]:
         raise OSError(f"the name {host} does not resolve: {error.strerror}") from error
     except UnicodeError as error:
         raise OSError(f"{host!r} is no host name: {error}") from error
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return tuple(dict.fromkeys(host_of(entry[4]) for entry in found))

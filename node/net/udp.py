@@ -13,6 +13,7 @@ from collections import Counter
 from ipaddress import ip_address
 
 from node.model.message import Path
+from node.net.hosts import host_of, socket_address, unscoped
 
 #: The largest UDP payload there is, and one more so that nothing is cut unseen.
 RECEIVE_SIZE = 65_535
@@ -36,19 +37,24 @@ _TRANSIENT = frozenset(
 
 
 class UdpSocket:
-    """A bound, non-blocking UDP socket. Raises OSError where it cannot be bound."""
+    """A bound, non-blocking UDP socket. Raises OSError where it cannot be bound.
 
-    def __init__(self, address: str, port: int) -> None:
+    `carries_esp` is what its paths say of it.
+    """
+
+    def __init__(self, address: str, port: int, *, carries_esp: bool = True) -> None:
+        self._carries_esp = carries_esp
         self._v6 = ip_address(address).version == 6
         self._socket = socket.socket(socket.AF_INET6 if self._v6 else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._prepare()
-            self._socket.bind((address, port))
+            self._socket.bind(socket_address(address, port))
         except OSError:
             self._socket.close()
             raise
-        self.address: str = self._socket.getsockname()[0]
-        self.port: int = self._socket.getsockname()[1]
+        own = self._socket.getsockname()
+        self.address: str = host_of(own)
+        self.port: int = own[1]
         #: Failed sendings and receptions by errno name.
         self.errors: Counter[str] = Counter()
 
@@ -79,15 +85,14 @@ class UdpSocket:
         except OSError as error:
             self._count(error)
             return None
-        local = self._destination(ancillary) or self.address
-        return datagram, Path(local, self.port, source[0], source[1])
+        local = self._destination(ancillary) or unscoped(self.address)
+        return datagram, Path(local, self.port, host_of(source), source[1], self._carries_esp)
 
     def send(self, datagram: bytes, path: Path) -> bool:
         """Send on a path, from its local address. False where the kernel refused, which is counted."""
         try:
-            self._socket.sendmsg(
-                [datagram], self._source(path.local_host), 0, (path.peer_host, path.peer_port)
-            )
+            target = socket_address(path.peer_host, path.peer_port)
+            self._socket.sendmsg([datagram], self._source(path.local_host), 0, target)
         except OSError as error:
             self._count(error)
             return False
@@ -96,11 +101,11 @@ class UdpSocket:
     def path_to(self, host: str, port: int) -> Path:
         """The path on which datagrams to a peer leave: the kernel's choice of our address. Raises OSError."""
         if not ip_address(self.address).is_unspecified:
-            return Path(self.address, self.port, host, port)
+            return Path(unscoped(self.address), self.port, host, port, self._carries_esp)
         with socket.socket(self._socket.family, socket.SOCK_DGRAM) as probe:
             # Connecting a UDP socket sends nothing; it asks the routing table.
-            probe.connect((host, port))
-            return Path(probe.getsockname()[0], self.port, host, port)
+            probe.connect(socket_address(host, port))
+            return Path(unscoped(probe.getsockname()[0]), self.port, host, port, self._carries_esp)
 
     @property
     def version(self) -> int:
@@ -122,7 +127,7 @@ class UdpSocket:
 
     def _source(self, host: str) -> list[tuple[int, int, bytes]]:
         if self._v6:
-            packed = socket.inet_pton(socket.AF_INET6, host)
+            packed = socket.inet_pton(socket.AF_INET6, unscoped(host))
             return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(packed, 0))]
         packed = socket.inet_pton(socket.AF_INET, host)
         return [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO4.pack(0, packed, bytes(4)))]

@@ -17,9 +17,11 @@ from node.ike.outputs import (
     InstallInbound,
     InstallOutbound,
     KeysDerived,
+    MoveSa,
     Output,
     RemoveSa,
     SaDown,
+    SaMoved,
     SaUp,
     Transmit,
 )
@@ -59,7 +61,7 @@ def fact(output: Output) -> Fact:
             return "dropped", output.reason, str(output.path)
         case KeysDerived():
             return "keys", output.spi_i, output.spi_r, str(output.suite)
-        case SaUp() | SaDown() | RemoveSa():
+        case SaUp() | SaMoved() | SaDown() | MoveSa() | RemoveSa():
             return type(output).__name__, str(output)
 
 

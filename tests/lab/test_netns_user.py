@@ -157,3 +157,10 @@ def test_a_closed_tun_device_is_named(room: Path) -> None:
     assert (
         "Permission denied (/dev/net/tun): chmod 0666 /dev/net/tun, or use --backend process" in done.stderr
     )
+
+
+def test_ports_below_1024_and_a_nat_without_root(nobody: Run) -> None:
+    """IKE on port 500 at the nodes and at the wire between them."""
+    name = unique("u")
+    done = nobody("test", "nat-rebinding", "-n", name, "-b", "netns")
+    assert done.returncode == 0, done.stdout + done.stderr

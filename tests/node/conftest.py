@@ -173,3 +173,9 @@ def spawn(credentials: Path) -> Iterator[Spawn]:
     yield start
     for process in started:
         process.close()
+
+
+def nat_port(node: Process) -> int:
+    """The port that IKE and ESP of a node share."""
+    port: int = node.wait_for("udp_bound", carries=["ike", "esp"])["port"]
+    return port

@@ -290,7 +290,7 @@ def test_a_port_in_use(spawn: Spawn, credentials: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         detail = _failing(spawn, 4, "--mode=ipsec-responder", f"--port={port}", directory=credentials)
-    assert detail.startswith(f"listen: UDP 127.0.0.1[{port}]: Address already in use; stop the process")
+    assert detail.startswith(f"listen.port: UDP 127.0.0.1[{port}]: Address already in use; stop the process")
 
 
 def test_a_control_socket_in_a_missing_directory(spawn: Spawn, credentials: Path) -> None:

@@ -20,9 +20,10 @@ import pytest
 from node.model.message import HeaderFlags
 from node.model.registry import ExchangeType
 from node.wire.rfc7296.codec import Rfc7296Codec
-from tests.node.conftest import Process, Spawn
+from tests.node.conftest import Process, Spawn, nat_port
 
-PROFILE = {"NODE_PROFILE": "rfc7296"}
+#: Any ports; a peer is found at one port for everything.
+PROFILE = {"NODE_PROFILE": "rfc7296", "NODE_LISTEN__NAT_PORT": "0"}
 MARKER = bytes(4)
 PORT = 4500
 #: Names of tshark for what is negotiated here.
@@ -79,8 +80,8 @@ def relays() -> Iterator[list[Relay]]:
 def run(spawn: Spawn, relays: list[Relay], **variables: str) -> tuple[Process, Process, Relay]:
     """A responder, and an initiator that does its demo and ends."""
     responder = spawn("--mode=ipsec-responder", "--port=0", **PROFILE, **variables)
-    relays.append(Relay(responder.wait_for("udp_bound")["port"]))
-    port = {"NODE_PEER__PORT": str(relays[-1].port)}
+    relays.append(Relay(nat_port(responder)))
+    port = {"NODE_PEER__PORT": str(relays[-1].port), "NODE_PEER__NAT_PORT": str(relays[-1].port)}
     initiator = spawn("--mode=ipsec-initiator", "--once", **PROFILE, **port, **variables)
     assert initiator.wait() == 0, initiator.errors
     responder.wait_for("ike_sa_deleted")
@@ -111,10 +112,10 @@ def test_two_nodes_complete_handshake_and_demo(spawn: Spawn, relays: list[Relay]
     [("asn1", "rfc7296", "esp_unknown_spi"), ("rfc7296", "asn1", "esp_unknown_spi")],
 )
 def test_a_profile_is_never_guessed(spawn: Spawn, ours: str, theirs: str, why: str) -> None:
-    responder = spawn("--mode=ipsec-responder", "--port=0", NODE_PROFILE=theirs)
-    port = str(responder.wait_for("udp_bound")["port"])
+    responder = spawn("--mode=ipsec-responder", "--port=0", NODE_PROFILE=theirs, NODE_LISTEN__NAT_PORT="0")
+    port = str(nat_port(responder))
     initiator = spawn(
-        "--mode=ipsec-initiator", "--once", NODE_PROFILE=ours, NODE_PEER__PORT=port,
+        "--mode=ipsec-initiator", "--once", NODE_PROFILE=ours, NODE_PEER__PORT=port, NODE_PEER__NAT_PORT=port,
         NODE_IKE__RETRANSMIT__TRIES="2",
     )  # fmt: skip
     assert initiator.wait() == 1
@@ -165,10 +166,11 @@ def test_tshark_dissects_every_message_and_finds_nothing_wrong(
         "--mode=ipsec-responder", "--port=0", **PROFILE,
         NODE_IKE__PROPOSALS=f"[{suite}]", NODE_KEYLOG__FILE=str(logs[1]),
     )  # fmt: skip
-    relays.append(Relay(responder.wait_for("udp_bound")["port"]))
+    relays.append(Relay(nat_port(responder)))
     initiator = spawn(
         "--mode=ipsec-initiator", "--once", **PROFILE, NODE_IKE__PROPOSALS=f"[{suite}]",
         NODE_KEYLOG__FILE=str(logs[0]), NODE_PEER__PORT=str(relays[-1].port),
+        NODE_PEER__NAT_PORT=str(relays[-1].port),
     )  # fmt: skip
     assert initiator.wait() == 0, initiator.errors
     responder.wait_for("ike_sa_deleted")

@@ -1,4 +1,4 @@
-"""The one port of each profile: IKE, ESP, keepalives and scraps."""
+"""The ports of each profile: IKE, ESP, keepalives and scraps."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from node.config.schema import schema
 from node.daemon.assembly import PROFILES
-from node.net.steer import Port, Steer
+from node.net.steer import IKE_ALONE, Port, Steer
 
 ASN1, RFC7296 = PROFILES["asn1"].port, PROFILES["rfc7296"].port
 
@@ -28,6 +28,11 @@ TABLE = [
     (RFC7296, b"\x00\x00\x00\x00", Steer.IKE, "nothing behind the marker; the codec judges it"),
     (RFC7296, b"\x00\x00\x00\x01" + bytes(28), Steer.ESP, "an SPI that is not zero; the SAD has none such"),
     (RFC7296, b"\x30\x82\x01\x00" + bytes(28), Steer.ESP, "no DER in this profile"),
+    (IKE_ALONE, b"\x00\x00\x00\x00" + bytes(28), Steer.IKE, "no marker here: the codec refuses such an SPI"),
+    (IKE_ALONE, b"\xc1\xa2\xb3\xc4" + bytes(28), Steer.IKE, "and no ESP either"),
+    (IKE_ALONE, b"\xff\xff\xff\xff", Steer.IKE, "four octets suffice; the codec judges them"),
+    (IKE_ALONE, b"\xff", Steer.TRUNCATED, "a keepalive is for mappings that ESP uses"),
+    (IKE_ALONE, b"", Steer.TRUNCATED, "empty"),
 ]
 
 
@@ -65,6 +70,13 @@ def test_the_marker_is_no_part_of_a_message() -> None:
     assert RFC7296.datagram(b"message") == b"\0\0\0\0message"
     assert RFC7296.message(b"\0\0\0\0message") == b"message"
     assert ASN1.datagram(b"message") == ASN1.message(b"message") == b"message"
+
+
+def test_the_port_of_ike_alone() -> None:
+    assert PROFILES["rfc7296"].ike_port is IKE_ALONE
+    assert PROFILES["asn1"].ike_port is None, "one port for everything"
+    assert IKE_ALONE.datagram(b"message") == IKE_ALONE.message(b"message") == b"message"
+    assert [port.carries_esp for port in (ASN1, RFC7296, IKE_ALONE)] == [True, True, False]
 
 
 def test_every_profile_of_the_configuration_is_there() -> None:

@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 
 from node.config import Sources, load
-from node.daemon.assembly import endpoint
+from node.daemon.assembly import PROFILES, endpoint
 from node.daemon.node import Node
 from node.daemon.start import Started, _load
 from node.eventlog import EventLog
 from node.model.events import EventName
+from node.net.transport import Line, Transport
 from node.net.udp import UdpSocket
 from node.prose import Palette
 
@@ -53,7 +54,8 @@ class Initiator:
         credentials = _load(config, log)
         udp = UdpSocket(f"127.77.0.{number + 1}", 0)
         engine = endpoint(config, credentials)
-        self.node = Node(Started(config, log, None, credentials, engine, udp), os.urandom)
+        self.udp, transport = udp, Transport(Line(udp, PROFILES[config.profile].port))
+        self.node = Node(Started(config, log, None, credentials, engine, transport), os.urandom)
         self.milliseconds: float | None = None
         self._begun = 0.0
 

@@ -20,7 +20,7 @@ import pytest
 
 from node.config import Sources, load
 from node.crypto import aead
-from node.daemon.assembly import endpoint
+from node.daemon.assembly import PROFILES, endpoint
 from node.daemon.node import Node
 from node.daemon.start import Started, _load
 from node.esp.ip import Echo, pack, pack_echo, pack_udp
@@ -33,6 +33,7 @@ from node.model.message import Header, HeaderFlags, Path
 from node.model.registry import ExchangeType, PayloadType
 from node.model.secret import Secret
 from node.net import clock
+from node.net.transport import Line, Transport
 from node.net.udp import UdpSocket
 from node.ports import Sealer
 from node.prose import Palette
@@ -283,7 +284,8 @@ def _side(role: str, directory: FilePath, more: Mapping[str, str]) -> Side:
     log = EventLog(role, lines.append, lines.append, Palette(False))
     credentials = _load(config, log)
     wire = Wire(*ADDRESSES[role])
-    node = Node(Started(config, log, None, credentials, endpoint(config, credentials), wire), _entropy)
+    transport = Transport(Line(wire, PROFILES[config.profile].port))
+    node = Node(Started(config, log, None, credentials, endpoint(config, credentials), transport), _entropy)
     return Side(node, wire, lines)
 
 

@@ -26,11 +26,11 @@ class Held:
     """IKE_AUTH, from the moment it was to be sent."""
 
     def __init__(self, initiator: Initiator) -> None:
-        self._initiator, self._send = initiator, initiator.node.udp.send
+        self._initiator, self._send = initiator, initiator.udp.send
         self.sent = asyncio.Event()
         self.octets, self._route = b"", Route("", 0, "", 0)
         self.released = False
-        initiator.node.udp.send = self._filter  # type: ignore[method-assign, assignment]
+        initiator.udp.send = self._filter  # type: ignore[method-assign, assignment]
 
     def _filter(self, octets: bytes, route: Route) -> bool:
         if self.released or Asn1Codec().peek(octets).header.exchange != ExchangeType.IKE_AUTH:

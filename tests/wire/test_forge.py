@@ -246,3 +246,13 @@ def test_forging_from_wild_octets_never_raises(name: str, octets: bytes) -> None
 def test_the_samples_are_what_they_say() -> None:
     assert CODEC.open(CODEC.peek(AUTH_REQUEST), sealer_of("AES-CBC with HMAC")).header == AUTH
     assert len(IKE_AUTH) > 3
+
+
+def test_without_a_template_the_port_says_whether_there_is_a_marker() -> None:
+    for port, marker in ((500, b""), (4500, bytes(4)), (8000, bytes(4))):
+        profile = PROFILES["rfc7296"]
+        octets = profile.lead(port) + profile.request(b"", Random(1))
+        assert octets.startswith(marker)
+        assert len(octets) == len(marker) + int.from_bytes(octets[len(marker) :][24:28])
+        assert read_rfc7296(octets, port).opens
+    assert PROFILES["asn1"].lead(8000) == b""

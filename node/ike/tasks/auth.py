@@ -19,7 +19,7 @@ from node.ike.outputs import Output
 from node.ike.phases import AuthSent, Established, InitReplied, Protection
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
-from node.ike.tasks import child
+from node.ike.tasks import child, informational
 from node.ike.tasks.reply import Reply
 from node.ike.transcript import Transcript
 from node.model.events import EventName
@@ -95,6 +95,10 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
     sa.establish(Established(data.suite, data.protection, proof, now))
     if agreed is None:
         sa.event(EventName.CHILD_SA_FAILED, reason=str(refusal.notify_type) if refusal else "")
+        return
+    if not sa.path.carries_esp:
+        sa.event(EventName.CHILD_SA_FAILED, reason=child.NO_WAY_FOR_ESP)
+        informational.give_up_child(sa, data.child_spi, now)
         return
     for output in child.install(sa, agreed, data.child_spi, data.protection, data.transcript, data.suite):
         sa.context.emit(output)

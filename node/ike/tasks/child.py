@@ -23,6 +23,9 @@ from node.model.selectors import TrafficSelector, narrow, subset
 
 Selectors = tuple[TrafficSelector, ...]
 
+#: Why there is no Child SA on IKE's own port.
+NO_WAY_FOR_ESP = "the peer stays on the port for IKE alone (no NAT detection), and our ESP needs UDP"
+
 #: RFC 4303 2.1: SPI 0 is for local use, 1 to 255 are reserved.
 FIRST_ESP_SPI = 256
 
@@ -51,6 +54,8 @@ def choose(sa: IkeSa, message: Message, peer: Identification) -> Agreed:
     Raises PeerIncompatible (PROPOSAL, SELECTORS), PeerMisbehaved (BAD_SPI).
     """
     settings = sa.context.settings
+    if not sa.path.carries_esp:
+        raise PeerIncompatible(Incompatibility.PROPOSAL, NO_WAY_FOR_ESP)
     choice = select(exchanges.required(message, SecurityAssociation).proposals, settings.child_suites)
     if choice is None:
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's ESP proposals is acceptable")

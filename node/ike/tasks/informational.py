@@ -16,7 +16,7 @@ from node.model.child import ESP_SPI_SIZE
 from node.model.events import EventName
 from node.model.message import Message
 from node.model.payloads import Delete, Notify
-from node.model.registry import NotifyType, ProtocolId
+from node.model.registry import ExchangeType, NotifyType, ProtocolId
 
 
 def delete(sa: IkeSa, reason: str, now: float) -> None:
@@ -42,8 +42,14 @@ def answer(sa: IkeSa, message: Message) -> Reply:
 
 
 def complete(sa: IkeSa) -> None:
-    """The answer to our own request arrived. All we ask for so far is the end of the SA."""
-    sa.close(sa.data.reason if isinstance(sa.data, Deleting) else "deleted")
+    """The answer to our own request arrived: where that was our last one, the SA ends."""
+    if isinstance(sa.data, Deleting):
+        sa.close(sa.data.reason)
+
+
+def give_up_child(sa: IkeSa, inbound_spi: bytes, now: float) -> None:
+    """Tell the peer that a Child SA which it agreed to is not there (RFC 7296 1.4.1)."""
+    sa.send_request(ExchangeType.INFORMATIONAL, (Delete(ProtocolId.ESP, (inbound_spi,)),), now)
 
 
 def decline_child() -> Reply:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from node.crypto import aead, kex
 from node.crypto.keymat import IkeKeys, derive_ike_keys
 from node.errors import DropReason, IkeError, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
-from node.ike import exchanges, extensions
+from node.ike import exchanges, extensions, moves
 from node.ike.cookies import MAX_COOKIE, MIN_COOKIE
 from node.ike.outputs import KeysDerived
 from node.ike.phases import AuthSent, InitReplied, InitSent, Protection
@@ -143,6 +143,7 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
     sa.spi_r = message.header.spi_r
     _tell_choice(sa, suite)
     sa.learn(extensions.announced(message, sa.context.settings, sa.path))
+    moves.leave_ike_port(sa)
     transcript = Transcript(sent.request, envelope.octets, sent.nonce_i, nonce_r)
     protection = protect(sa, suite, shared, transcript)
     spi = sa.context.child_spi()

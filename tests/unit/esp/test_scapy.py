@@ -106,9 +106,9 @@ def test_we_open_what_scapy_seals(text: str) -> None:
     theirs = scapy(sa.suite, OURS, sa.inbound)
     for number, payload in enumerate(sizes(), start=FIRST):
         packet = ipv4(PEER, LOCAL, udp(payload))
-        assert ours.tunnel.decapsulate(sealed(theirs, packet)) == Incoming(packet, OURS, number)
+        assert ours.tunnel.decapsulate(sealed(theirs, packet)) == Incoming(packet, OURS, number, True)
     packet = ipv6(V6_PEER, V6_LOCAL, udp(b"six"))
-    assert ours.tunnel.decapsulate(sealed(theirs, packet)) == Incoming(packet, OURS, number + 1)
+    assert ours.tunnel.decapsulate(sealed(theirs, packet)) == Incoming(packet, OURS, number + 1, True)
 
 
 @every_suite
@@ -127,7 +127,7 @@ def test_sequence_numbers_of_both_halves_are_in_the_icv(text: str) -> None:
         if number > FIRST:
             inbound.window.mark(number - 1)
         theirs = scapy(sa.suite, OURS, sa.inbound, number)
-        assert ours.tunnel.decapsulate(sealed(theirs, back)) == Incoming(back, OURS, number)
+        assert ours.tunnel.decapsulate(sealed(theirs, back)) == Incoming(back, OURS, number, True)
 
 
 @every_suite

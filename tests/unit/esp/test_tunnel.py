@@ -80,7 +80,7 @@ def test_what_the_second_implementation_sends_we_read(chosen: Suite) -> None:
     one = child(chosen)
     ours = end(one)
     result = ours.tunnel.decapsulate(esp(chosen, one.inbound, OURS, 7, pad(hello())))
-    assert result == Incoming(hello(), OURS, 7)
+    assert result == Incoming(hello(), OURS, 7, True)
 
 
 @pytest.mark.parametrize("chosen", [*SUITES, ESN], ids=str)

@@ -78,7 +78,7 @@ def test_published_packets(case: dict[str, Any]) -> None:
         return
     packet = plain[:verdict]
     assert isinstance(result, Incoming), result
-    assert result == Incoming(packet[: total_length(packet)], one.inbound_spi, sequence)
+    assert result == Incoming(packet[: total_length(packet)], one.inbound_spi, sequence, True)
     assert isinstance(ours.tunnel.decapsulate(datagram), Refused)
 
 

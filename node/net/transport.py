@@ -1,0 +1,94 @@
+"""The UDP ports of a node as one: what comes is steered, what leaves takes the socket of its path.
+
+    profile    sockets
+    asn1       one
+    rfc7296    `ike` (500), `nat` (4500, IKE behind the non-ESP marker); one where the numbers are equal
+
+Rules:
+
+1. A path's local port says which socket it is about, and the socket what a message looks like there.
+2. Where the numbers are equal there is the marker from the first datagram on.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from node.model.message import Path
+from node.net.steer import Port
+from node.net.udp import UdpSocket
+
+
+class Line(NamedTuple):
+    """A bound socket, and what may come on it."""
+
+    udp: UdpSocket
+    port: Port
+
+
+class Transport:
+    """`nat` is the socket that ESP shares; `ike` that of IKE alone, the same one where there is only one."""
+
+    def __init__(self, nat: Line, ike: Line | None = None) -> None:
+        self._nat, self._ike = nat, ike or nat
+        self._lines = {line.udp.port: line for line in (self._ike, self._nat)}
+        #: Hears of the path of everything that leaves.
+        self.on_send: Callable[[Path], None] | None = None
+        self._sockets = {port: line.udp for port, line in self._lines.items()}
+
+    def __iter__(self) -> Iterator[Line]:
+        """Every socket once, that of IKE_SA_INIT first."""
+        return iter(self._lines.values())
+
+    @property
+    def address(self) -> str:
+        """The address that all of them are bound to."""
+        return self._ike.udp.address
+
+    @property
+    def port(self) -> int:
+        """The port of IKE."""
+        return self._ike.udp.port
+
+    @property
+    def nat_port(self) -> int:
+        """The port that ESP shares."""
+        return self._nat.udp.port
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Failed sendings and receptions by errno name."""
+        return sum((line.udp.errors for line in self), Counter())
+
+    def starting(self, *, shared: bool) -> UdpSocket:
+        """Where an IKE SA begins: at the port that ESP shares where `shared`."""
+        return self._nat.udp if shared else self._ike.udp
+
+    def nat_path(self, path: Path, port: int) -> Path | None:
+        """The way to the same peer, at its `port`, from the port that ESP shares.
+
+        None where `path` is such a one already.
+        """
+        if path.carries_esp:
+            return None
+        return replace(path, local_port=self._nat.udp.port, peer_port=port, carries_esp=True)
+
+    def port_of(self, path: Path) -> Port:
+        """What may come, and what a message looks like, on a path of ours."""
+        return self._lines[path.local_port].port
+
+    def send(self, datagram: bytes, path: Path) -> bool:
+        """Send octets as they are on a path of ours. False where the kernel refused, which is counted."""
+        if self.on_send is not None:
+            self.on_send(path)
+        return self._sockets[path.local_port].send(datagram, path)
+
+    def send_message(self, message: bytes, path: Path) -> bool:
+        """Send an IKE message, as it looks on that port."""
+        return self.send(self.port_of(path).datagram(message), path)
+
+    def close(self) -> None:
+        """Give the ports back."""
+        for line in self:
+            line.udp.close()
