@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from lab import editor
-from lab.labels import Role
+from lab.labels import Kind, Role
 from lab.scenario import WIRE, Group, Scenario, Wire
 
 #: The UDP port of the `asn1` profile.
@@ -86,7 +86,9 @@ class WirePlan:
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One node. `number` counts the nodes of its role from 1; `peers` are those it may meet."""
+    """One node. `number` counts the nodes of its role from 1; `peers` are those it may meet; `config` is what
+    the scenario says to a node of its kind.
+    """
 
     name: str
     role: Role
@@ -95,6 +97,7 @@ class NodePlan:
     peers: tuple[str, ...]
     peer_range: str
     config: Config
+    kind: Kind = Kind.NODE
 
     @property
     def inner_network(self) -> str:
@@ -128,6 +131,11 @@ class Plan:
     def keylog(self) -> bool:
         """Whether the nodes write their keys down: the scenario says so, and there is a capture to open."""
         return self.capture and self.scenario.keylog
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The nodes that are none of the lab's own."""
+        return tuple(node.name for node in self.nodes if node.kind is not Kind.NODE)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -198,7 +206,7 @@ def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
     members = [(name, group) for group in groups for name in group.members()]
     alone = len(members) == 1
     return [
-        NodePlan(name, role, number, alone, (), "", group.config)
+        NodePlan(name, role, number, alone, (), "", group.config, group.kind)
         for number, (name, group) in enumerate(members, 1)
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.errors import UsageError
-from lab.labels import Role
+from lab.labels import Kind, Role
 from lab.text import listing
 
 #: Seconds from the start of the nodes to the verdict, where a scenario does not say.
@@ -57,12 +57,16 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One entry of `nodes`: `count` equal nodes; with more than one they are called NAME-01, NAME-02, ..."""
+    """One entry of `nodes`: `count` equal nodes; with more than one they are called NAME-01, NAME-02, ...
+
+    `config` are the settings of its kind: of the lab's own node, or of strongSwan.
+    """
 
     name: str
     role: Role
     count: int
     config: Mapping[str, Any]
+    kind: Kind = Kind.NODE
 
     def members(self) -> tuple[str, ...]:
         """The names of the nodes."""
@@ -177,7 +181,9 @@ _DEFAULT_NODES: Mapping[str, Mapping[str, Any]] = {"responder": {}, "initiator":
 def _group(name: str, entry: Mapping[str, Any] | None) -> Group:
     given = entry or {}
     guess = Role.RESPONDER if name.startswith("responder") else Role.INITIATOR
-    return Group(name, Role(given.get("role", guess)), given.get("count", 1), given.get("config", {}))
+    kind = Kind(given.get("kind", Kind.NODE))
+    config = given.get("config" if kind is Kind.NODE else kind.value, {})
+    return Group(name, Role(given.get("role", guess)), given.get("count", 1), config, kind)
 
 
 def _step(entry: Mapping[str, Any]) -> Step:

@@ -9,11 +9,13 @@ from lab.errors import EnvironmentNotReady, ExitCode
 
 
 def image(context: Context, options: argparse.Namespace) -> int:
-    """Make the node image where it is not there for these sources."""
+    """Make the node image, or that of a peer, where it is not there for these sources."""
     from lab import images
+    from lab.peers import image as peer
 
+    make = peer.ensure_image if options.which == "strongswan" else images.ensure_image
     try:
-        found = images.ensure_image(lambda line: context.console.line(f"image: {line}"))
+        found = make(lambda line: context.console.line(f"image: {line}"))
     except images.ImageError as error:
         raise EnvironmentNotReady(str(error)) from error
     if context.json:
