@@ -11,6 +11,8 @@ only cost: the lab reads the event stream, and `status` asks the control socket.
 Certificates are in a volume that everybody mounts; each key in a volume of the CA and its node; the CA's key
 in one that only the CA mounts.
 
+    strongswan NET_ADMIN, NET_RAW and NET_BIND_SERVICE for charon, which stays root; a volume of its own
+
     wire       between the initiators and the responder, NET_RAW for floods with borrowed addresses
     sniffer    in the network namespace of a node, NET_RAW alone; no node of the lab
 
@@ -22,7 +24,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lab.backends.base import CAPTURE
-from lab.labels import BESIDE, Marks, Role
+from lab.labels import BESIDE, KIND, Kind, Marks, Role
+from lab.peers.strongswan import DIRECTORY
 from lab.plan import PORT, NodePlan, Place, Plan, WirePlace, WirePlan, environment
 
 CA_NODE = "ca"
@@ -67,6 +70,9 @@ class Container:
     networked: bool = False
     #: The node whose network it shares.
     beside: str = ""
+    #: Whose image it runs.
+    kind: Kind = Kind.NODE
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -128,6 +134,31 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
     )
 
 
+def strongswan(plan: NodePlan, marks: Marks) -> Container:
+    """A strongSwan. Its configuration is put into its volume, see `backends/strongswan`."""
+    own = plan.inner_address.partition("/")[0]
+    inner = plan.config.get("inner", [f"{own}/32"])
+    return Container(
+        node=plan.name,
+        role=plan.role,
+        command=(),
+        environment={"INNER_ADDRESSES": " ".join(inner)},
+        # The key's volume is not read here, but gets its owner from this image (peers/strongswan/Dockerfile).
+        mounts=(
+            Mount(swanctl_volume(plan.name), DIRECTORY, False),
+            Mount(key_volume(plan.name), "/pki/key", True),
+        ),
+        tmpfs={"/run": "mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
+        pids=64,
+        capabilities=("NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE"),
+        devices=(TUN_DEVICE,),
+        networked=True,
+        kind=plan.kind,
+        sysctls={"net.ipv6.conf.all.disable_ipv6": "0"},
+        labels=marks.labels(plan.name, plan.role) | {KIND: plan.kind.value},
+    )
+
+
 def wire(plan: Plan, between: WirePlan, marks: Marks, subnet: str) -> Container:
     """The relay. Names are looked up when they are needed: addresses are the engine's to give."""
     where = WirePlace(
@@ -175,7 +206,9 @@ def containers(plan: Plan, marks: Marks, subnet: str = "") -> tuple[Container, .
     `subnet` is that of the network: the wire borrows addresses of it for floods.
     """
     between = (wire(plan, plan.wire, marks, subnet),) if plan.wire else ()
-    nodes = (node(plan, item, marks) for item in plan.nodes)
+    nodes = (
+        node(plan, item, marks) if item.kind is Kind.NODE else strongswan(item, marks) for item in plan.nodes
+    )
     return (ca(plan, marks), *between, *nodes, *_sniffers(plan, marks))
 
 
@@ -193,12 +226,19 @@ def _sniffers(plan: Plan, marks: Marks) -> Iterator[Container]:
 def volumes(plan: Plan) -> tuple[str, ...]:
     """Every volume of the lab, by its short name."""
     evidence = (EVIDENCE,) if plan.capture or plan.keylog or plan.wire else ()
-    return (CERTIFICATES, CA_KEY, *(key_volume(item.name) for item in plan.nodes), *evidence)
+    keys = (key_volume(item.name) for item in plan.nodes)
+    strangers = (swanctl_volume(name) for name in plan.strangers)
+    return (CERTIFICATES, CA_KEY, *keys, *strangers, *evidence)
 
 
 def key_volume(name: str) -> str:
     """The volume of one node's key."""
     return f"{name}-key"
+
+
+def swanctl_volume(name: str) -> str:
+    """The volume of what a strongSwan reads."""
+    return f"{name}-swanctl"
 
 
 def full_name(lab: str, short: str) -> str:

@@ -8,7 +8,7 @@
    their sniffers, then whoever sends the first packet.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool, LogConfig
 
 from lab import home, images, labels
-from lab.backends import ca, containers, evidence, terminal
+from lab.backends import ca, containers, evidence, strongswan, terminal
 from lab.backends.base import GRACE, Answer, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
 from lab.backends.containers import Container
 from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run
@@ -30,7 +30,9 @@ from lab.backends.process import parse_control
 from lab.backends.queue import QueueFollower, Source
 from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.events import NodeExit, Told, parse_line
-from lab.labels import Marks, Role
+from lab.labels import Kind, Marks, Role
+from lab.peers import charon
+from lab.peers import image as peer_image
 from lab.plan import Plan
 from lab.text import listing, parse_time
 
@@ -111,6 +113,14 @@ def _role_of(summary: dict[str, Any]) -> Role:
     return Role(summary["Labels"].get(labels.ROLE, Role.CA))
 
 
+def _kind_of(summary: dict[str, Any]) -> Kind:
+    return Kind(summary["Labels"].get(labels.KIND, Kind.NODE))
+
+
+def _is_ready(summary: dict[str, Any], event: str, line: str) -> bool:
+    return charon.is_ready(line) if _kind_of(summary) is Kind.STRONGSWAN else f'"{event}"' in line
+
+
 def _beside(summary: dict[str, Any], every: Sequence[dict[str, Any]]) -> Role | None:
     """The role of the node whose network this one shares; None where it has its own."""
     node = summary["Labels"].get(labels.BESIDE)
@@ -137,11 +147,14 @@ class DockerLab:
 
     def container(self, node: str) -> str:
         """The id of the node's container. Raises NoSuchLab."""
+        return str(self._summary(node)["Id"])
+
+    def _summary(self, node: str) -> dict[str, Any]:
         with engine_errors(f"cannot look at lab {self._name!r}"):
             found = self._engine.containers(self._name)
         for summary in found:
             if _node_of(summary) == node:
-                return str(summary["Id"])
+                return summary
         if not found:
             raise NoSuchLab(f"no lab {self._name!r} here: start one with `ipseclab up`")
         raise NoSuchLab(f"lab {self._name!r} has no node {node!r}: it has {listing(map(_node_of, found))}")
@@ -149,25 +162,28 @@ class DockerLab:
     def follow(self, nodes: Sequence[str], *, live: bool) -> QueueFollower:
         """Everything these nodes have told; with `live` also what they will."""
         with engine_errors(f"cannot look at lab {self._name!r}"):
-            ids = {_node_of(summary): str(summary["Id"]) for summary in self._engine.containers(self._name)}
+            found = {_node_of(summary): summary for summary in self._engine.containers(self._name)}
         streams: list[Any] = []
-        sources = {node: self._source(node, ids[node], streams, live) for node in nodes if node in ids}
+        sources = {node: self._source(node, found[node], streams, live) for node in nodes if node in found}
         return QueueFollower(sources, lambda: _close_all(streams))
 
-    def _source(self, node: str, container: str, streams: list[Any], live: bool) -> Source:
+    def _source(self, node: str, summary: dict[str, Any], streams: list[Any], live: bool) -> Source:
+        container, stranger = str(summary["Id"]), _kind_of(summary) is Kind.STRONGSWAN
         # The engine keeps the output of a container over restarts: what was read is passed over then.
         seen = 0
 
         def read() -> Iterator[Told]:
             nonlocal seen
             api = self._engine.api
-            stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=live)
+            stream = api.logs(container, stdout=not stranger, stderr=stranger, stream=True, follow=live)
             streams.append(stream)
+            log = charon.Reader(node, _role_of(summary).value) if stranger else None
             try:
                 for line in islice(event_lines(iter(stream)), seen, None):
                     seen += 1
                     if line.strip():
-                        yield parse_line(node, line)
+                        yield from log.read(line) if log else (parse_line(node, line),)
+                yield from log.rest() if log else ()
             finally:
                 end_stream(stream)
             if live:
@@ -181,15 +197,26 @@ class DockerLab:
 
     def prose(self, node: str, lines: int) -> tuple[str, ...]:
         """The last lines of the node's stderr."""
-        container = self.container(node)
+        summary = self._summary(node)
         with engine_errors(f"cannot read the log of {node}"):
-            text = self._engine.api.logs(container, stdout=False, stderr=True, tail=lines)
-        return tuple(text.decode("utf-8", "replace").splitlines())
+            text = self._engine.api.logs(summary["Id"], stdout=False, stderr=True, tail=lines)
+        found = text.decode("utf-8", "replace").splitlines()
+        return tuple(map(charon.prose, found) if _kind_of(summary) is Kind.STRONGSWAN else found)
 
     def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
-        """`python -m node ctl` in the container, as parsed JSON. Raises CheckFailed."""
+        """`python -m node ctl` in the container, as parsed JSON, or what does the same at a node of another
+        kind. Raises CheckFailed.
+        """
+        if _kind_of(self._summary(node)) is Kind.STRONGSWAN:
+            return strongswan.control(lambda words: self.ask(node, words, timeout), node, command)
         done = self.ask(node, ["python", "-m", "node", "ctl", *command, "-o", "json"], timeout)
         return parse_control(node, command, done.code, done.out, done.err)
+
+    def put(self, node: str, files: Mapping[str, bytes]) -> None:
+        """Write files into what a strongSwan reads, by their paths under /etc/swanctl."""
+        container = self.container(node)
+        with engine_errors(f"cannot write the configuration of {node}"):
+            strongswan.put(self._engine.api, container, files)
 
     def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
         """Run a command in the container; its exit code, or 125 to 127 as docker."""
@@ -290,6 +317,7 @@ class DockerBackend:
         self._waiting, self._subnet = waiting, subnet
         self._engine = Engine()
         self._image: images.NodeImage | None = None
+        self._strongswan: images.NodeImage | None = None
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -308,6 +336,13 @@ class DockerBackend:
         except images.ImageError as error:
             raise EnvironmentNotReady(f"{error} (or run without Docker: --backend process)") from error
         tell("image", f"{self._image.reference} {'built' if self._image.built else 'up to date'}")
+
+    def _prepare_strongswan(self, tell: Tell) -> None:
+        try:
+            self._strongswan = peer_image.ensure_image(lambda line: tell("image", line), self._engine.client)
+        except images.ImageError as error:
+            raise EnvironmentNotReady(str(error)) from error
+        tell("image", f"{self._strongswan.reference} {'built' if self._strongswan.built else 'up to date'}")
 
     def labs(self) -> tuple[LabInfo, ...]:
         """Every lab that has a container."""
@@ -336,6 +371,8 @@ class DockerBackend:
         """Make network, volumes and containers, and run the CA."""
         if self._image is None:
             raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
+        if plan.strangers:
+            self._prepare_strongswan(tell)
         marks = Marks(plan.lab, plan.scenario.name, labels.owner(), labels.new_session())
         api = self._engine.api
         with engine_errors(f"cannot make lab {plan.lab!r}"):
@@ -347,7 +384,11 @@ class DockerBackend:
             alone = [container for container in every if not container.beside]
             ids = at_once(lambda container: self._make_container(container, marks), alone)
             at_once(lambda c: self._make_container(c, marks), [c for c in every if c.beside])
-            return _run_ca(api, ids[0], tell)
+            made = _run_ca(api, ids[0], tell)
+            places = {container.node: place for container, place in zip(alone, ids, strict=True)}
+            for name in plan.strangers:
+                strongswan.furnish(api, ids[0], places[name], plan, plan.node(name))
+            return made
 
     def completed(self, plan: Plan) -> Plan:
         """A container can capture in another's network: no wire node is needed for that."""
@@ -374,7 +415,7 @@ class DockerBackend:
 
     def _make_container(self, container: Container, marks: Marks) -> str:
         api = self._engine.api
-        image = self._image
+        image = self._strongswan if container.kind is Kind.STRONGSWAN else self._image
         if image is None:
             raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
         network = containers.network_name(marks.lab)
@@ -399,13 +440,14 @@ class DockerBackend:
             tmpfs=dict(container.tmpfs),
             mem_limit=containers.MEMORY,
             pids_limit=container.pids,
+            sysctls=dict(container.sysctls) or None,
             log_config=LogConfig(type=LogConfig.types.JSON, config=dict(containers.LOG_OPTIONS)),
             restart_policy={"Name": "no"},
         )
         endpoint = api.create_endpoint_config(aliases=[container.node])
         made = api.create_container(
             image.image_id,
-            command=list(container.command),
+            command=list(container.command) or None,
             name=containers.full_name(marks.lab, container.node),
             hostname=None if container.beside else container.node,
             user=container.user or None,
@@ -420,11 +462,13 @@ class DockerBackend:
         return str(made["Id"])
 
     def start(self, name: str) -> None:
-        """Start every node: all at once, or one after the other where somebody watches or relays."""
+        """Start every node: all at once, or one after the other where somebody watches or relays, or where a
+        responder refuses who comes before it has read its configuration, as strongSwan does.
+        """
         api = self._engine.api
         with engine_errors(f"cannot start lab {name!r}"):
             every = self._engine.containers(name)
-            if not any(_role_of(summary) in _WATCHERS for summary in every):
+            if not any(_role_of(s) in _WATCHERS or _kind_of(s) is not Kind.NODE for s in every):
                 nodes = [summary for summary in every if _role_of(summary) not in _HELPERS]
                 at_once(lambda summary: api.start(summary["Id"]), nodes)
                 return
@@ -443,9 +487,10 @@ class DockerBackend:
             raise
         if (event := _READY.get(_role_of(summary))) is None:
             return
-        stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=True)
+        stranger = _kind_of(summary) is Kind.STRONGSWAN
+        stream = api.logs(container, stdout=not stranger, stderr=stranger, stream=True, follow=True)
         try:
-            ready = any(f'"{event}"' in line for line in event_lines(iter(stream)))
+            ready = any(_is_ready(summary, event, line) for line in event_lines(iter(stream)))
         finally:
             end_stream(stream)
         # A node that fails is judged; without its watcher a lab would look fine and prove nothing.

@@ -33,6 +33,7 @@ from lab.backends.base import (
     NodeInfo,
     Removed,
     Tell,
+    only_own_nodes,
 )
 from lab.backends.files import FileFollower
 from lab.backends.orders import Files, clean_environment, node_place, start_order, wire_order
@@ -285,6 +286,7 @@ class ProcessBackend:
 
     def completed(self, plan: Plan) -> Plan:
         """Packets are captured where they are relayed: there is no other place without a privilege."""
+        only_own_nodes(plan, self.name)
         return with_wire(plan) if plan.capture and plan.wire is None else plan
 
     def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
