@@ -38,9 +38,8 @@ class Pair:
     def __init__(self, lab: DockerLab, pki: Pki) -> None:
         self._lab, self._pki = lab, pki
         self._follower: Follower = lab.follow((SUBJECT, PEER), live=True)
-        self._told: dict[str, list[NodeEvent]] = {}
+        self._told: dict[str, list[NodeEvent]] = {side: [] for side in OTHER}
         self.versions: dict[str, str] = {}
-        self._forget()
         self._await("udp_bound", (SUBJECT, PEER))
 
     def close(self) -> None:
@@ -120,6 +119,18 @@ class Pair:
                 if told.name in _ENDS and name == "child_sa_installed":
                     raise CheckFailed(f"{told.node}: {told.name}: {_why(told.fields)}")
 
+    def _await_ends(self, sides: set[str]) -> None:
+        """Wait until these sides are known to have ended: an end that is told later would be taken for one of
+        the daemon that was started after it. Raises CheckFailed.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while sides:
+            told = self._follower.next(max(0.0, deadline - time.monotonic()))
+            if told is None:
+                raise CheckFailed(f"{', '.join(sorted(sides))}: no end within {PATIENCE:g} s after SIGKILL")
+            if isinstance(told, NodeExit):
+                sides.discard(told.node)
+
     def _note(self, told: NodeEvent) -> None:
         self._told[told.node].append(told)
         if told.name == "node_started":
@@ -136,7 +147,9 @@ class Pair:
         )
 
     def _start_again(self) -> None:
-        self._both(self._lab.kill)
+        running = [node.name for node in self._lab.info().nodes if node.running]
+        self._both(lambda side: self._lab.kill(side) if side in running else None)
+        self._await_ends(set(running))
         self._forget()
         self._both(self._lab.start)
         for side in OTHER:
