@@ -1,4 +1,4 @@
-"""The pair of containers after a cell that failed: daemons that are started again, one after the other's end."""
+"""The pair of containers after a cell that failed: its daemons end before others are started."""
 
 from collections import deque
 from collections.abc import Sequence
