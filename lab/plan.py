@@ -7,7 +7,8 @@ accepts."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
@@ -98,6 +99,8 @@ class NodePlan:
     peer_range: str
     config: Config
     kind: Kind = Kind.NODE
+    #: Its pre-shared key, empty for none: never a part of what is printed or handed over in an environment.
+    psk: str = field(default="", repr=False)
 
     @property
     def inner_network(self) -> str:
@@ -108,6 +111,11 @@ class NodePlan:
     def inner_address(self) -> str:
         """The node's own address in it, with the prefix length."""
         return self.inner_network.replace(".0/24", ".1/24")
+
+    @property
+    def psk_file(self) -> str:
+        """The name of the file with the pre-shared key, beside the private key; empty where there is none."""
+        return f"{self.name}-psk" if self.psk else ""
 
     def configuration(self, place: Place) -> dict[str, Any]:
         """The whole configuration: the lab's defaults, the place, and what the scenario says."""
@@ -206,7 +214,7 @@ def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
     members = [(name, group) for group in groups for name in group.members()]
     alone = len(members) == 1
     return [
-        NodePlan(name, role, number, alone, (), "", group.config, group.kind)
+        NodePlan(name, role, number, alone, (), "", group.config, group.kind, group.psk)
         for number, (name, group) in enumerate(members, 1)
     ]
 
@@ -254,6 +262,8 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
         "tun": {"enabled": place.tun, "address": node.inner_address},
         "control": {"socket": place.socket},
     }
+    if node.psk_file:
+        config["credentials"]["psk"] = str(PurePosixPath(place.key).with_name(node.psk_file))
     if place.keylog:
         config["keylog"] = {"file": place.keylog}
     if node.role is Role.INITIATOR:

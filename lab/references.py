@@ -32,6 +32,8 @@ def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | 
     told = (*nodes, WIRE) if "wire" in document.value else nodes
     for group in groups(document.value):
         yield from _kind(document, group)
+    if document.value.get("outer") == "ipv6" and "wire" in document.value:
+        yield document.problem(("wire",), "wire: relays IPv4 alone: leave it out, or `outer`", at_key=True)
     for name, entry in document.value["expect"].items():
         at: Place = ("expect", name)
         yield _node(document, at, name, told, at_key=True)
@@ -56,6 +58,9 @@ def _kind(document: Document, group: Group) -> Iterator[Problem | None]:
         yield document.problem(
             (*at, "config"), f"is for the lab's own nodes: write `{group.kind}:`", at_key=True
         )
+    if "psk" in entry:
+        message = "is for the lab's own nodes: write `strongswan: {auth: psk, secret: ...}`"
+        yield document.problem((*at, "psk"), message, at_key=True)
     if "wire" in document.value:
         message = f"wire: relays the lab's own profile, which {group.name} does not speak: leave it out"
         yield document.problem(("wire",), message, at_key=True)

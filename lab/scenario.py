@@ -59,7 +59,8 @@ class Expectation:
 class Group:
     """One entry of `nodes`: `count` equal nodes; with more than one they are called NAME-01, NAME-02, ...
 
-    `config` are the settings of its kind: of the lab's own node, or of strongSwan.
+    `config` are the settings of its kind: of the lab's own node, or of strongSwan. `psk` is the pre-shared
+    key of the lab's own node, empty for none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Group:
     count: int
     config: Mapping[str, Any]
     kind: Kind = Kind.NODE
+    psk: str = field(default="", repr=False)
 
     def members(self) -> tuple[str, ...]:
         """The names of the nodes."""
@@ -146,6 +148,8 @@ class Scenario:
     timeout: float
     keylog: bool = False
     wire: Wire | None = None
+    #: The IP version between the nodes.
+    outer: int = 4
 
     def group(self, name: str) -> Group:
         """The group of that name; it is there, `from_document` has checked every reference."""
@@ -165,6 +169,7 @@ def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenar
         timeout=float(document.get("timeout", DEFAULT_TIMEOUT)),
         keylog=document.get("keylog", False),
         wire=_wire(document["wire"]) if "wire" in document else None,
+        outer=6 if document.get("outer") == "ipv6" else 4,
     )
     _check_members(scenario, source)
     return scenario
@@ -183,7 +188,8 @@ def _group(name: str, entry: Mapping[str, Any] | None) -> Group:
     guess = Role.RESPONDER if name.startswith("responder") else Role.INITIATOR
     kind = Kind(given.get("kind", Kind.NODE))
     config = given.get("config" if kind is Kind.NODE else kind.value, {})
-    return Group(name, Role(given.get("role", guess)), given.get("count", 1), config, kind)
+    role, count = Role(given.get("role", guess)), given.get("count", 1)
+    return Group(name, role, count, config, kind, given.get("psk", ""))
 
 
 def _step(entry: Mapping[str, Any]) -> Step:

@@ -217,8 +217,12 @@ class Backend(Protocol):
         ...
 
 
-def only_own_nodes(plan: Plan, backend: str) -> None:
-    """Raises EnvironmentNotReady where the plan has nodes that only a container can be."""
+def without_containers(plan: Plan, backend: str) -> None:
+    """Raises EnvironmentNotReady where the plan has what only containers can do."""
+    if plan.scenario.outer == 6:
+        raise EnvironmentNotReady(
+            f"outer: ipv6: only the docker backend has it, and the backend is {backend}: use --backend docker"
+        )
     if plan.strangers:
         raise EnvironmentNotReady(
             f"{listing(plan.strangers)}: only a container can be a strongSwan, and the backend is {backend}: "

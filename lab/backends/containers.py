@@ -29,6 +29,10 @@ from lab.peers.strongswan import DIRECTORY
 from lab.plan import PORT, NodePlan, Place, Plan, WirePlace, WirePlan, environment
 
 CA_NODE = "ca"
+#: The user of the CA, who owns every key, and of the nodes once they have dropped their privileges.
+OWNER = 10001
+#: An engine switches IPv6 off in a container whose network has none; a TUN device may need it all the same.
+IPV6 = {"net.ipv6.conf.all.disable_ipv6": "0"}
 CERTIFICATES, CA_KEY, EVIDENCE = "pki-certs", "ca-key", "evidence"
 #: Where EVIDENCE is mounted.
 EVIDENCE_PLACE = "/evidence"
@@ -94,7 +98,7 @@ def ca(plan: Plan, marks: Marks) -> Container:
         tmpfs={"/tmp": "mode=1777,size=16m"},
         pids=32,
         # The owner of every key file. Without capabilities nobody can chown.
-        user="10001:10001",
+        user=f"{OWNER}:{OWNER}",
         labels=marks.labels(CA_NODE, Role.CA),
     )
 
@@ -103,7 +107,7 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
     """A responder or an initiator."""
     between = whole.wire is not None and plan.role is Role.INITIATOR
     place = Place(
-        listen_address="0.0.0.0",
+        listen_address="::" if whole.scenario.outer == 6 else "0.0.0.0",
         port=PORT,
         peer_address=whole.wire.name if whole.wire and between else plan.peers[0],
         peer_port=PORT,
@@ -115,13 +119,14 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         keylog=f"{EVIDENCE_PLACE}/{plan.name}.keys" if whole.keylog else "",
     )
     mounts = [Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)]
+    config = plan.configuration(place)
     if whole.keylog:
         mounts.append(Mount(EVIDENCE, EVIDENCE_PLACE, False))
     return Container(
         node=plan.name,
         role=plan.role,
         command=("python", "-m", "node"),
-        environment=environment(plan.configuration(place)),
+        environment=environment(config),
         mounts=tuple(mounts),
         # runc before 1.2 gives a tmpfs the mode of the image's directory, whatever mode= says: the owner
         # must do.
@@ -130,6 +135,7 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         capabilities=("NET_ADMIN", "SETUID", "SETGID"),
         devices=(TUN_DEVICE,),
         networked=True,
+        sysctls=IPV6 if ":" in config["tun"]["address"] else {},
         labels=marks.labels(plan.name, plan.role),
     )
 
@@ -154,7 +160,7 @@ def strongswan(plan: NodePlan, marks: Marks) -> Container:
         devices=(TUN_DEVICE,),
         networked=True,
         kind=plan.kind,
-        sysctls={"net.ipv6.conf.all.disable_ipv6": "0"},
+        sysctls=IPV6,
         labels=marks.labels(plan.name, plan.role) | {KIND: plan.kind.value},
     )
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from secrets import randbits
 from typing import Any, TypeVar
 
 import docker
@@ -22,16 +23,16 @@ from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool, LogConfig
 
 from lab import home, images, labels
-from lab.backends import ca, containers, evidence, strongswan, terminal
+from lab.backends import ca, containers, echo, evidence, strongswan, terminal
 from lab.backends.base import GRACE, Answer, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
 from lab.backends.containers import Container
-from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run
+from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run, write
 from lab.backends.process import parse_control
 from lab.backends.queue import QueueFollower, Source
 from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.events import NodeExit, Told, parse_line
 from lab.labels import Kind, Marks, Role
-from lab.peers import charon
+from lab.peers import charon, commands
 from lab.peers import image as peer_image
 from lab.plan import Plan
 from lab.text import listing, parse_time
@@ -127,6 +128,10 @@ def _beside(summary: dict[str, Any], every: Sequence[dict[str, Any]]) -> Role | 
     return next((_role_of(other) for other in every if node and _node_of(other) == node), None)
 
 
+#: Verbs of `ctl` that need a container and not the node in it.
+_FROM_OUTSIDE = (commands.PING, commands.STRAY)
+
+
 class DockerLab:
     """One lab of this backend."""
 
@@ -209,8 +214,25 @@ class DockerLab:
         """
         if _kind_of(self._summary(node)) is Kind.STRONGSWAN:
             return strongswan.control(lambda words: self.ask(node, words, timeout), node, command)
+        if command[0] in _FROM_OUTSIDE:
+            return self._from_outside(node, command, timeout)
         done = self.ask(node, ["python", "-m", "node", "ctl", *command, "-o", "json"], timeout)
         return parse_control(node, command, done.code, done.out, done.err)
+
+    def _from_outside(self, node: str, command: Sequence[str], timeout: float) -> dict[str, Any]:
+        """What a strongSwan's container can be asked for and our node has no part in. Raises CheckFailed."""
+        doing = f"{node}: ctl {' '.join(command)}"
+        try:
+            argv = commands.of(command).argv
+            if command[0] == commands.PING:
+                argv = echo.argv(*commands.ping(command[1:]))
+        except ValueError as error:
+            raise CheckFailed(f"{doing}: {error}") from None
+        done = self.ask(node, argv, timeout)
+        said = done.err.strip().splitlines()
+        if done.code:
+            raise CheckFailed(f"{doing}: {said[-1] if said else f'exit code {done.code}'}")
+        return {"ok": True, "said": said}
 
     def put(self, node: str, files: Mapping[str, bytes]) -> None:
         """Write files into what a strongSwan reads, by their paths under /etc/swanctl."""
@@ -376,7 +398,8 @@ class DockerBackend:
         marks = Marks(plan.lab, plan.scenario.name, labels.owner(), labels.new_session())
         api = self._engine.api
         with engine_errors(f"cannot make lab {plan.lab!r}"):
-            jobs: list[Callable[[], object]] = [partial(self._make_network, marks)]
+            v6 = plan.scenario.outer == 6
+            jobs: list[Callable[[], object]] = [partial(self._make_network, marks, v6)]
             jobs += [partial(self._make_volume, marks, short) for short in containers.volumes(plan)]
             network = at_once(lambda job: job(), jobs)[0]
             subnet = self._subnet_of(str(network)) if plan.wire else ""
@@ -385,6 +408,10 @@ class DockerBackend:
             ids = at_once(lambda container: self._make_container(container, marks), alone)
             at_once(lambda c: self._make_container(c, marks), [c for c in every if c.beside])
             made = _run_ca(api, ids[0], tell)
+            for node in plan.nodes:
+                if node.psk_file:
+                    place = f"/pki/keys/{node.name}"
+                    write(api, ids[0], place, {node.psk_file: node.psk.encode()}, containers.OWNER)
             places = {container.node: place for container, place in zip(alone, ids, strict=True)}
             for name in plan.strangers:
                 strongswan.furnish(api, ids[0], places[name], plan, plan.node(name))
@@ -398,14 +425,18 @@ class DockerBackend:
         pools = self._engine.api.inspect_network(network)["IPAM"]["Config"] or []
         return next((str(pool["Subnet"]) for pool in pools if "." in pool.get("Subnet", "")), "")
 
-    def _make_network(self, marks: Marks) -> str:
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=self._subnet)]) if self._subnet else None
+    def _make_network(self, marks: Marks, v6: bool) -> str:
+        subnets = [self._subnet] if self._subnet else []
+        # Engines before 27 choose no IPv6 subnet by themselves; this is one of RFC 4193, made by dice.
+        subnets += [f"fd{randbits(8):02x}:{randbits(16):x}:{randbits(16):x}::/64"] if v6 else []
+        pools = [IPAMPool(subnet=subnet) for subnet in subnets]
         # Names of networks need not be unique in Docker; the container names are what keeps two labs apart.
         made = self._engine.api.create_network(
             containers.network_name(marks.lab),
             driver="bridge",
             internal=True,
-            ipam=pool,
+            ipam=IPAMConfig(pool_configs=pools) if pools else None,
+            enable_ipv6=v6,
             labels=marks.labels(),
         )
         return str(made["Id"])

@@ -14,6 +14,7 @@ from typing import Any
 from docker.errors import NotFound
 
 from lab.backends.base import Answer
+from lab.backends.engine import write
 from lab.errors import CheckFailed, EnvironmentNotReady
 from lab.peers import commands, planned, sas
 from lab.peers.sas import HALF_OPEN, IkeSa
@@ -77,17 +78,7 @@ def _read(api: Any, container: str, path: str) -> bytes:
 
 def put(api: Any, container: str, files: Files) -> None:
     """Write files into the container's volume: root's, and nobody else's to read."""
-    api.put_archive(container, DIRECTORY, _archive(files))
-
-
-def _archive(files: Files) -> bytes:
-    octets = io.BytesIO()
-    with tarfile.open(fileobj=octets, mode="w") as archive:
-        for path, content in files.items():
-            member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), 0o600
-            archive.addfile(member, io.BytesIO(content))
-    return octets.getvalue()
+    write(api, container, DIRECTORY, files)
 
 
 def control(ask: Ask, node: str, words: Sequence[str]) -> dict[str, Any]:

@@ -19,21 +19,30 @@ KES = ("modp2048", "ecp256", "ecp384", "x25519")
 @dataclass(frozen=True, slots=True)
 class Method:
     """How both sides authenticate: what strongSwan is told, the type of the keys (empty without certificates)
-    and a part of what charon calls it once it has verified it.
+    and a part of what charon, and our node, call it once they have verified it.
     """
 
     auth: Auth
     key_type: str
     verified: str
+    ours: tuple[str, ...]
+
+    def names(self, told: str) -> bool:
+        """Whether what a side tells names this method."""
+        return self.verified in told or any(name in told for name in self.ours)
 
 
 METHODS: Mapping[str, Method] = {
-    "rsa": Method(Auth.RSA, "rsa2048", "RSA_EMSA_PKCS1_SHA2"),
-    "pss": Method(Auth.PSS, "rsa2048", "RSA_EMSA_PSS_SHA2"),
-    "ecdsa-p256": Method(Auth.ECDSA, "ecdsa-p256", "ECDSA_WITH_SHA256_DER"),
-    "ecdsa-p384": Method(Auth.ECDSA, "ecdsa-p384", "ECDSA_WITH_SHA384_DER"),
-    "ed25519": Method(Auth.ED25519, "ed25519", "ED25519"),
-    "psk": Method(Auth.PSK, "", "pre-shared key"),
+    "rsa": Method(Auth.RSA, "rsa2048", "RSA_EMSA_PKCS1_SHA2", ("RSA with SHA-",)),
+    "pss": Method(Auth.PSS, "rsa2048", "RSA_EMSA_PSS_SHA2", ("RSASSA-PSS with SHA-",)),
+    "ecdsa-p256": Method(
+        Auth.ECDSA, "ecdsa-p256", "ECDSA_WITH_SHA256_DER", ("ECDSA with SHA-256", "ECDSA_SHA256_P256")
+    ),
+    "ecdsa-p384": Method(
+        Auth.ECDSA, "ecdsa-p384", "ECDSA_WITH_SHA384_DER", ("ECDSA with SHA-384", "ECDSA_SHA384_P384")
+    ),
+    "ed25519": Method(Auth.ED25519, "ed25519", "ED25519", ("Ed25519",)),
+    "psk": Method(Auth.PSK, "", "pre-shared key", ("SHARED_KEY_MIC",)),
 }
 #: The IKE proposal without its key exchange, and the ESP proposal.
 SUITES: Mapping[str, tuple[str, str]] = {

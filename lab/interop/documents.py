@@ -6,7 +6,6 @@
 Both may have either role, so the networks are said and not left to the plan.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import yamlschema
@@ -24,8 +23,10 @@ ADDRESSES = {SUBJECT: "10.1.0.1", PEER: "10.2.0.1"}
 SECRET = "a pre-shared key for the matrix"
 NEVER = ["authentication_failed", "ike_sa_failed", "child_sa_failed", "packet_dropped", "node_failed"]
 
+#: Echo requests of each side through the tunnel.
+PINGS = 2
+
 Document = dict[str, Any]
-Kinds = Mapping[str, Kind]
 
 
 def scenario(name: str, document: Document) -> Scenario:
@@ -76,7 +77,10 @@ def of_cell(cell: Cell) -> Document:
             *({"wait": {"node": side, "event": "udp_bound"}} for side in given),
             {"ctl": {"node": initiator, "command": ["initiate"]}},
             *({"wait": {"node": side, "event": "child_sa_installed"}} for side in given),
-            *({"ctl": {"node": side, "command": ["ping", ADDRESSES[OTHER[side]]]}} for side in given),
+            *(
+                {"ctl": {"node": side, "command": ["ping", ADDRESSES[OTHER[side]], str(PINGS)]}}
+                for side in given
+            ),
         ],
         "expect": {side: expect for side in given},
     }

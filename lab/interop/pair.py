@@ -18,14 +18,13 @@ from lab.errors import CheckFailed, LabError
 from lab.events import NodeEvent, NodeExit
 from lab.interop import documents
 from lab.interop.cells import Cell
-from lab.interop.documents import ADDRESSES, OTHER, PEER, SUBJECT
+from lab.interop.documents import ADDRESSES, OTHER, PEER, PINGS, SUBJECT
 from lab.interop.pki import Pki
 from lab.interop.results import CellResult
 from lab.peers import planned
 
 #: Seconds for one thing to happen: an exchange takes milliseconds, a repetition half a second.
 PATIENCE = 15.0
-PINGS = 2
 #: Events of each side that a failed cell keeps.
 SHOWN = 30
 #: What ends the waiting for a Child SA: nothing good comes after it.
@@ -55,8 +54,8 @@ class Pair:
         except LabError as error:
             saw = self._saw()
             self._start_again()
-            return CellResult(cell, time.monotonic() - began, (str(error),), saw=saw)
-        return CellResult(cell, time.monotonic() - began, **facts)
+            facts = {"problems": (str(error),), "saw": saw}
+        return CellResult(cell, time.monotonic() - began, versions=dict(self.versions), **facts)
 
     def _carry_out(self, cell: Cell) -> dict[str, Any]:
         given = documents.roles(cell.role)
@@ -67,7 +66,7 @@ class Pair:
         before = self._statuses()
         for side, other in OTHER.items():
             self._ask(side, "ping", ADDRESSES[other], str(PINGS))
-        facts = judge(cell, before, self._statuses(), self._methods())
+        facts = judge(cell, before, self._statuses(), methods(self._told))
         self._ask(SUBJECT, "terminate")
         self._await("ike_sa_deleted", (SUBJECT, PEER))
         return facts
@@ -94,11 +93,6 @@ class Pair:
 
     def _statuses(self) -> dict[str, Any]:
         return self._both(lambda side: self._ask(side, "status"))
-
-    def _methods(self) -> dict[str, str]:
-        """By which method each side verified the other."""
-        found = {side: [e for e in self._told[side] if e.name == "peer_auth_verified"] for side in OTHER}
-        return {side: str(events[-1].fields.get("method", "")) for side, events in found.items() if events}
 
     def _forget(self) -> None:
         while self._follower.next(0.0) is not None:
@@ -157,17 +151,28 @@ class Pair:
         self._await("udp_bound", (SUBJECT, PEER))
 
 
+def methods(told: Mapping[str, Sequence[NodeEvent]]) -> dict[str, str]:
+    """By which method each side verified the other."""
+    found = {side: [event for event in told[side] if event.name == "peer_auth_verified"] for side in OTHER}
+    return {side: _method(events[-1].fields) for side, events in found.items() if events}
+
+
+def _method(fields: Mapping[str, object]) -> str:
+    return " ".join(str(fields[name]) for name in ("method", "scheme") if name in fields)
+
+
 def _why(fields: Mapping[str, object]) -> str:
     shown = ("reason", "detail", "notify", "suite", "method", "payloads")
     return " ".join(f"{name}={fields[name]}" for name in shown if fields.get(name))
 
 
 def judge(
-    cell: Cell, before: Mapping[str, Any], after: Mapping[str, Any], methods: Mapping[str, str]
+    cell: Cell, before: Mapping[str, Any] | None, after: Mapping[str, Any], methods: Mapping[str, str]
 ) -> dict[str, Any]:
     """What both sides say of their SAs, against the cell and against one another; pure.
 
-    `before` and `after` the pings. `problems`, and the facts that go into the results.
+    `before` and `after` the pings; None: the SAs had carried nothing. `problems`, and the facts that go into
+    the results.
     """
     problems = [*_alone(after), *_unlike(cell, after, methods)]
     if not problems:
@@ -197,7 +202,7 @@ def _unlike(cell: Cell, after: Mapping[str, Any], methods: Mapping[str, str]) ->
         suites = tuple(str(sa["suite"]) for kind in ("ike_sas", "child_sas") for sa in told[kind][:1])
         if suites != wanted:
             problems.append(f"{side} has {' and '.join(suites) or 'no suites'}, not {' and '.join(wanted)}")
-        if cell.method.verified not in methods.get(side, ""):
+        if not cell.method.names(methods.get(side, "")):
             problems.append(f"{side} verified {methods.get(side)!r}, not {cell.method.verified}")
     return problems
 
@@ -211,12 +216,13 @@ def _crossed(after: Mapping[str, Any]) -> list[str]:
     return [] if all(same) else ["the two sides do not have the same SPIs"]
 
 
-def _counted(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _counted(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
     """Every echo request and reply went through the Child SA: nothing took another way."""
     problems = []
     for side, told in after.items():
         for way in ("inbound_packets", "outbound_packets"):
-            more = int(told["child_sas"][0][way]) - int(before[side]["child_sas"][0][way])
+            more = int(told["child_sas"][0][way])
+            more -= int(before[side]["child_sas"][0][way]) if before else 0
             if more != 2 * PINGS:
                 problems.append(f"{side}: {more} {way} for {2 * PINGS} pings")
     return problems

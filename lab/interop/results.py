@@ -21,6 +21,13 @@ class CellResult:
     esp: str = ""
     methods: Mapping[str, str] = field(default_factory=dict)
     saw: tuple[str, ...] = ()
+    #: Of both sides, as they tell it.
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """That of the cell."""
+        return self.cell.name
 
     @property
     def passed(self) -> bool:
@@ -37,6 +44,7 @@ class CaseResult:
     seconds: float
     problems: tuple[str, ...] = ()
     saw: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

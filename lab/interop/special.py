@@ -112,7 +112,7 @@ def invalid_ke(role: str) -> Document:
     """RFC 7296 1.2: the initiator guesses a group that the responder does not want."""
     first, second = _initiator(role)
     settings: Settings = {
-        first: {"ike": ["aes256-sha256-ecp256-x25519"]},
+        first: {"ike": ["aes256-sha256-ecp256", "aes256-sha256-x25519"]},
         second: {"ike": ["aes256-sha256-x25519"]},
     }
     retried = {
@@ -242,6 +242,15 @@ def inner_ipv6(role: str) -> Document:
     return _document(role, "IPv6 through the tunnel", settings, dict.fromkeys(OTHER, _up()), steps=steps)
 
 
+def outer_ipv6(role: str) -> Document:
+    """IPv4 inside, IPv6 outside."""
+    there = {"event": "ike_sa_established", "where": {"peer": {"matches": r"\[?fd.*"}}}
+    expect: Expect = {"events": [there, "child_sa_installed"], "never": NEVER, "sas": "established"}
+    return _document(
+        role, "The tunnel itself is IPv6", {}, dict.fromkeys(OTHER, expect), steps=_pings(), outer="ipv6"
+    )
+
+
 def childless(role: str) -> Document:
     """RFC 6023: IKE_AUTH without a Child SA, which CREATE_CHILD_SA then makes."""
     expect = dict.fromkeys(OTHER, _up())
@@ -255,26 +264,26 @@ def childless(role: str) -> Document:
 # --- the life of the SAs ---
 
 
-def delete(role: str) -> Document:
+def delete(role: str, who: str = SUBJECT) -> Document:
     """RFC 7296 1.4.1: the subject deletes the IKE SA, and both sides have none."""
     gone: Expect = {
         "events": ["ike_sa_established", "child_sa_installed", "child_sa_deleted", "ike_sa_deleted"],
         "never": NEVER,
         "sas": "none",
     }
-    steps = [*_pings(), {"ctl": {"node": SUBJECT, "command": ["terminate"]}}]
-    return _document(role, "The subject deletes the IKE SA", {}, dict.fromkeys(OTHER, gone), steps=steps)
+    steps = [*_pings(), {"ctl": {"node": who, "command": ["terminate"]}}]
+    return _document(role, f"The {who} deletes the IKE SA", {}, dict.fromkeys(OTHER, gone), steps=steps)
 
 
-def delete_child(role: str) -> Document:
+def delete_child(role: str, who: str = SUBJECT) -> Document:
     """RFC 7296 1.4.1: the subject deletes the Child SA; the IKE SA stays."""
     gone: Expect = {
         "events": ["ike_sa_established", "child_sa_installed", "child_sa_deleted"],
         "never": [*NEVER, "ike_sa_deleted"],
         "sas": {"ike": 1, "child": 0},
     }
-    steps = [*_pings(), {"ctl": {"node": SUBJECT, "command": ["terminate", "child"]}}]
-    return _document(role, "The subject deletes the Child SA", {}, dict.fromkeys(OTHER, gone), steps=steps)
+    steps = [*_pings(), {"ctl": {"node": who, "command": ["terminate", "child"]}}]
+    return _document(role, f"The {who} deletes the Child SA", {}, dict.fromkeys(OTHER, gone), steps=steps)
 
 
 def rekey_child(role: str) -> Document:
@@ -310,17 +319,18 @@ def rekey_ike(role: str) -> Document:
     return _document(role, "The subject rekeys the IKE SA", {}, dict.fromkeys(OTHER, expect), steps=steps)
 
 
-def liveness(role: str) -> Document:
-    """RFC 7296 2.4: the peer vanishes; the subject asks, gives up and deletes its SAs."""
-    settings: Settings = {SUBJECT: {"dpd": 1, "daemon": IMPATIENT}}
-    steps = [*_pings(), {"kill": PEER}, {"wait": {"node": SUBJECT, "event": "ike_sa_deleted"}}]
+def liveness(role: str, who: str = SUBJECT) -> Document:
+    """RFC 7296 2.4: the other side vanishes; the subject asks, gives up and deletes its SAs."""
+    dead_one = OTHER[who]
+    settings: Settings = {who: {"dpd": 1, "daemon": IMPATIENT}}
+    steps = [*_pings(), {"kill": dead_one}, {"wait": {"node": who, "event": "ike_sa_deleted"}}]
     alone: Expect = {
         "events": ["ike_sa_established", "retransmitted", "retransmission_gave_up", "ike_sa_deleted"],
         "never": ["authentication_failed", "node_failed"],
         "sas": "none",
     }
     dead: Expect = {"events": ["ike_sa_established"], "never": ["node_failed"], "exit_code": 137}
-    return _document(role, "The peer is dead", settings, {SUBJECT: alone, PEER: dead}, steps=steps)
+    return _document(role, f"The {dead_one} is dead", settings, {who: alone, dead_one: dead}, steps=steps)
 
 
 FLIPPED: tuple[Callable[[str], Document], ...] = (
@@ -328,4 +338,4 @@ FLIPPED: tuple[Callable[[str], Document], ...] = (
     *(proposal_mismatch, child_mismatch, virtual_ip, childless),
     *(delete, delete_child, rekey_child, rekey_ike, liveness),
 )
-ONCE: tuple[Callable[[str], Document], ...] = (inner_ipv6,)
+ONCE: tuple[Callable[[str], Document], ...] = (inner_ipv6, outer_ipv6)

@@ -28,7 +28,7 @@ _MAX_STRAYS = 20
 _PEER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 _LIST = ("swanctl", "--list-sas", "--pretty")
-STATUS = "status"
+STATUS, PING, STRAY = "status", "ping", "stray"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,16 @@ def _rekey(rest: Sequence[str]) -> Command:
     raise ValueError("rekey: write `rekey ike` or `rekey child`")
 
 
-def _ping(rest: Sequence[str]) -> Command:
+def ping(rest: Sequence[str]) -> tuple[str, int]:
+    """The address and the number in `ADDRESS [COUNT]`. Raises ValueError."""
     if len(rest) not in (1, 2) or (len(rest) == 2 and not 0 < _number(rest[1]) <= _MAX_PINGS):
         raise ValueError(f"ping: write `ping ADDRESS [COUNT]`, at most {_MAX_PINGS}")
-    count = rest[1] if len(rest) == 2 else str(PINGS)
-    return Command(("ping", "-n", "-q", "-i", "0.2", "-W", "2", "-c", count, str(ip_address(rest[0]))))
+    return str(ip_address(rest[0])), int(rest[1]) if len(rest) == 2 else PINGS
+
+
+def _ping(rest: Sequence[str]) -> Command:
+    address, count = ping(rest)
+    return Command(("ping", "-n", "-q", "-i", "0.2", "-W", "2", "-c", str(count), address))
 
 
 def _stray(rest: Sequence[str]) -> Command:
@@ -137,7 +142,7 @@ _VERBS: dict[str, Callable[[Sequence[str]], Command]] = {
     "initiate": _initiate,
     "terminate": _terminate,
     "rekey": _rekey,
-    "ping": _ping,
-    "stray": _stray,
+    PING: _ping,
+    STRAY: _stray,
     "reload": _reload,
 }

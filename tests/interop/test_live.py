@@ -9,8 +9,7 @@ import pytest
 from lab import images
 from lab.backends.docker import DockerBackend
 from lab.console import Console, Style
-from lab.interop import documents, special
-from lab.interop.__main__ import run_case, run_cells
+from lab.interop import documents, runs, special
 from lab.interop.cells import Cell
 from lab.interop.documents import PEER, SUBJECT, Document
 from lab.interop.results import CellResult
@@ -47,12 +46,12 @@ def runner() -> Iterator[Runner]:
 def test_cells_one_after_the_other_in_one_pair_of_containers(runner: Runner) -> None:
     """Both SAs up with the suite and the method that were asked for, pings both ways, both sides agree."""
     told: list[CellResult] = []
-    done, versions = run_cells(runner, CELLS, told.append)
+    done = runs.in_a_pair(runner, CELLS, told.append)
     assert [result.cell for result in done] == list(CELLS)
     assert [result.problems for result in done] == [()] * len(CELLS), done
     assert told == done
-    assert versions[SUBJECT].startswith("strongSwan 6.")
-    assert versions[SUBJECT] == versions[PEER]
+    assert done[0].versions[SUBJECT].startswith("strongSwan 6.")
+    assert done[0].versions[SUBJECT] == done[0].versions[PEER]
 
 
 def test_a_cell_that_fails_says_why_and_the_next_one_passes(
@@ -68,7 +67,7 @@ def test_a_cell_that_fails_says_why_and_the_next_one_passes(
         return document
 
     monkeypatch.setattr(documents, "of_cell", crooked)
-    bad, good = run_cells(runner, CELLS[2:4], lambda _result: None)[0]
+    bad, good = runs.in_a_pair(runner, CELLS[2:4], lambda _result: None)
     assert "initiate" in bad.problems[0]
     assert any("notify=NO_PROPOSAL_CHOSEN" in line for line in bad.saw), bad.saw
     assert good.passed, good
@@ -76,7 +75,7 @@ def test_a_cell_that_fails_says_why_and_the_next_one_passes(
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_special_case(runner: Runner, name: str) -> None:
-    result = run_case(runner, name, special.cases()[name])
+    result = runs.case(runner, name, special.cases()[name])
     assert result.passed, (result.problems, result.saw)
 
 
@@ -136,5 +135,5 @@ def test_the_labs_own_node_and_strongswan_authenticate_each_other(runner: Runner
         },
         "expect": {SUBJECT: expect, PEER: expect},
     }
-    result = run_case(runner, f"ours-{role}", document)
+    result = runs.case(runner, f"ours-{role}", document)
     assert result.passed, (result.problems, result.saw)

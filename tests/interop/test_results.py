@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.interop import pair, results
+from lab.interop import documents, pair, results
 from lab.interop.cells import Cell
 from lab.interop.documents import PEER, SUBJECT
 from lab.interop.results import CaseResult, CellResult, Results
@@ -23,7 +23,7 @@ def status(inbound: str, outbound: str, packets: int) -> dict[str, Any]:
 
 
 BEFORE = {SUBJECT: status("1", "2", 3), PEER: status("2", "1", 3)}
-AFTER = {SUBJECT: status("1", "2", 3 + 2 * pair.PINGS), PEER: status("2", "1", 3 + 2 * pair.PINGS)}
+AFTER = {SUBJECT: status("1", "2", 3 + 2 * documents.PINGS), PEER: status("2", "1", 3 + 2 * documents.PINGS)}
 
 
 def test_a_good_cell_has_no_problem_and_its_facts() -> None:
