@@ -80,8 +80,8 @@ bench: $(STAMP) ## the benchmarks, each against a named peer
 image: $(STAMP) ## build the node image, with a base made here if no registry can be reached
 	@$(BIN)/python -m lab.images
 
-peer-image: $(STAMP) ## build the image of strongSwan, for scenarios with `kind: strongswan`
-	@$(BIN)/ipseclab image strongswan
+peer-image: $(STAMP) ## build the image of strongSwan (ARGS=--newest: 6.1 where no registry can be reached)
+	@$(BIN)/ipseclab image strongswan $(ARGS)
 
 interop: $(STAMP) ## strongSwan in a matrix of algorithms, and special cases (docs/interop.md; ARGS=--pairs is short)
 	@$(BIN)/python -m lab.interop $(ARGS)

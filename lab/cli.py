@@ -174,6 +174,9 @@ def _parser() -> _Parser:
     report.options(made["report"])
     fault.options(made["fault"])
     made["image"].add_argument("which", nargs="?", choices=IMAGES, default=IMAGES[0], metavar="WHICH")
+    made["image"].add_argument(
+        "--newest", action="store_true", help="of a peer: on the newest Debian, made here if need be"
+    )
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE", help="or directories")
     made["lint"].add_argument("--node", action="store_true", help="they are configurations of nodes")

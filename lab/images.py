@@ -322,15 +322,22 @@ def ensure_base(
     with engine_errors("cannot get a base image"):
         if asked:
             return _asked_base(client, asked, say, base)
-        for present in (base.registry, base.local):
-            if _present(client, present):
-                return present
-        if _registry_has(client, base.registry):
-            say(f"pulling {base.registry}")
-            client.images.pull(base.registry)
-            return base.registry
+        if at_hand := base_at_hand(say, client, base):
+            return at_hand
         say(f"no registry has {base.registry} within reach: making {base.local} by debootstrap (a minute)")
         return _make_base(client, say, base)
+
+
+def base_at_hand(say: Say, client: docker.DockerClient, base: Base) -> str:
+    """A reference to the base where it is present or a registry has it; empty where it must be made."""
+    for present in (base.registry, base.local):
+        if _present(client, present):
+            return present
+    if not _registry_has(client, base.registry):
+        return ""
+    say(f"pulling {base.registry}")
+    client.images.pull(base.registry)
+    return base.registry
 
 
 def _asked_base(client: docker.DockerClient, asked: str, say: Say, base: Base) -> str:

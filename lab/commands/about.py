@@ -5,7 +5,7 @@ import sys
 
 from lab import __version__, output
 from lab.commands.context import Context
-from lab.errors import EnvironmentNotReady, ExitCode
+from lab.errors import EnvironmentNotReady, ExitCode, UsageError
 
 
 def image(context: Context, options: argparse.Namespace) -> int:
@@ -13,9 +13,16 @@ def image(context: Context, options: argparse.Namespace) -> int:
     from lab import images
     from lab.peers import image as peer
 
-    make = peer.ensure_image if options.which == "strongswan" else images.ensure_image
+    def say(line: str) -> None:
+        context.console.line(f"image: {line}")
+
+    if options.newest and options.which != "strongswan":
+        raise UsageError("--newest is for the image of a peer: write `image strongswan --newest`")
     try:
-        found = make(lambda line: context.console.line(f"image: {line}"))
+        if options.which == "strongswan":
+            found = peer.ensure_image(say, newest=options.newest)
+        else:
+            found = images.ensure_image(say)
     except images.ImageError as error:
         raise EnvironmentNotReady(str(error)) from error
     if context.json:

@@ -1,7 +1,9 @@
 """The image of a peer: made of what is in `peers/NAME/`, on a Debian that has the daemon.
 
-As the node image: found by the digest of its sources, a base from the registry or made here by debootstrap.
-The newest Debian that can be had comes first. The tag is the version of the daemon.
+1. As the node image it is found by the digest of its sources, whatever its base.
+2. The base is the newest Debian where that is at hand; else that of the node image, which has apt, so that
+   no second Debian need be made: a quarter of a minute. `newest` makes the newest one all the same.
+3. The tag is the version of the daemon.
 """
 
 import hashlib
@@ -26,20 +28,16 @@ _VERSION_FILE = "/etc/ipseclab-version"
 _VERSION = re.compile(r"(\d+\.\d+\.\d+[a-z0-9.]*)")
 
 
-def _debian(suite: str) -> Base:
-    return Base(
-        registry=f"debian:{suite}-slim",
-        local=f"ipseclab/strongswan-base:{suite}",
-        suite=suite,
-        include=PACKAGES,
-        variable=VARIABLE,
-        kind="an image of Debian",
-        target="peer-image",
-    )
-
-
-#: Debian forky has strongSwan 6.1, trixie 6.0.1.
-BASES = (_debian("forky"), _debian("trixie"))
+#: Debian forky has strongSwan 6.1; trixie, which the node image is made of, has 6.0.1.
+NEWEST = Base(
+    registry="debian:forky-slim",
+    local="ipseclab/strongswan-base:forky",
+    suite="forky",
+    include=PACKAGES,
+    variable=VARIABLE,
+    kind="an image of Debian",
+    target='peer-image ARGS="--newest"',
+)
 
 
 def directory(root: Path) -> Path:
@@ -57,38 +55,37 @@ def source_digest(root: Path, asked: str = "") -> str:
     return digest.hexdigest()
 
 
-def ensure_image(say: Say, client: docker.DockerClient | None = None, root: Path | None = None) -> NodeImage:
+def ensure_image(
+    say: Say, client: docker.DockerClient | None = None, root: Path | None = None, *, newest: bool = False
+) -> NodeImage:
     """The image for the sources in `root`: found, or made. Raises ImageError.
 
-    IPSECLAB_STRONGSWAN_BASE forces the base image.
+    IPSECLAB_STRONGSWAN_BASE forces the base image; `newest` makes the image anew on the newest Debian.
     """
     if client is None:
         with closing(images.connect()) as own:
-            return ensure_image(say, own, root)
+            return ensure_image(say, own, root, newest=newest)
     root = root or images.project_root()
     asked = os.environ.get(VARIABLE, "")
     digest = source_digest(root, asked)
     with images.engine_errors("cannot look for the image of strongSwan"):
-        if (found := images.find(client, digest)) is not None:
+        if not newest and (found := images.find(client, digest)) is not None:
             return _described(client, found, digest, built=False)
     with images.only_one(root, say), images.engine_errors("cannot make the image of strongSwan"):
         # Somebody may have made it while this run waited.
-        found = images.find(client, digest)
-        image = found or _build(client, root, _base(client, asked, say), digest, say)
+        found = None if newest else images.find(client, digest)
+        image = found or _build(client, root, _base(client, asked, say, newest), digest, say)
         return _described(client, image, digest, built=found is None)
 
 
-def _base(client: docker.DockerClient, asked: str, say: Say) -> str:
+def _base(client: docker.DockerClient, asked: str, say: Say, newest: bool) -> str:
     images.check_space(client)
-    *newer, oldest = BASES
-    for base in newer:
-        try:
-            return images.ensure_base(say, client, asked, base)
-        except ImageError as error:
-            if asked:
-                raise
-            say(f"no Debian {base.suite}: {error}")
-    return images.ensure_base(say, client, asked, oldest)
+    if asked or newest:
+        return images.ensure_base(say, client, asked, NEWEST)
+    if at_hand := images.base_at_hand(say, client, NEWEST):
+        return at_hand
+    say(f"no registry has {NEWEST.registry} within reach: taking the base of the node image")
+    return images.ensure_base(say, client, os.environ.get(images.BASE_VARIABLE, ""))
 
 
 def _build(client: docker.DockerClient, root: Path, base: str, digest: str, say: Say) -> Any:

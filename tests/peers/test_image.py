@@ -10,7 +10,6 @@ import docker
 import pytest
 
 from lab import images
-from lab.errors import ExitCode
 from lab.images import Base, ImageError
 from lab.peers import image
 
@@ -35,8 +34,7 @@ def test_digest_changes_with_every_file_and_with_the_base(tmp_path: Path, name: 
 def test_the_dockerfile_installs_what_debootstrap_would() -> None:
     text = (image.directory(images.project_root()) / "Dockerfile").read_text()
     assert f'ARG PACKAGES="{" ".join(image.PACKAGES)}"' in text
-    assert f"FROM {image.BASES[0].registry}" not in text
-    assert f"ARG BASE={image.BASES[0].registry}" in text
+    assert f"ARG BASE={image.NEWEST.registry}" in text
 
 
 class Engine:
@@ -78,23 +76,43 @@ def test_an_image_without_a_version_names_the_remedy() -> None:
     assert engine.removed == ["c"]
 
 
-def test_the_older_debian_is_taken_where_the_newer_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
+FORKY, OURS = image.NEWEST.local, images.LOCAL_BASE
 
-    def ensure_base(_say: object, _client: object, asked: str, base: Base) -> str:
-        tried.append(base.suite)
-        if base.suite == "forky":
-            raise ImageError("cannot make it: no such suite")
-        return base.local
+
+@pytest.mark.parametrize(
+    ("asked", "newest", "at_hand", "taken"),
+    [
+        ("", False, FORKY, FORKY),
+        ("", False, "", OURS),
+        ("", True, "", FORKY),
+        ("debian:mine", False, FORKY, "debian:mine"),
+    ],
+)
+def test_a_second_debian_is_made_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str, newest: bool, at_hand: str, taken: str
+) -> None:
+    monkeypatch.delenv(images.BASE_VARIABLE, raising=False)
+
+    def ensure_base(_say: object, _client: object, wanted: str, base: Base = images.NODE_BASE) -> str:
+        return wanted or base.local
 
     monkeypatch.setattr(images, "ensure_base", ensure_base)
+    monkeypatch.setattr(images, "base_at_hand", lambda *_: at_hand)
     said: list[str] = []
     client = cast("docker.DockerClient", Engine(b""))
-    assert image._base(client, "", said.append) == "ipseclab/strongswan-base:trixie"
-    assert (tried, said) == (["forky", "trixie"], ["no Debian forky: cannot make it: no such suite"])
-    with pytest.raises(ImageError, match="no such suite") as caught:
-        image._base(client, "debian:mine", said.append)
-    assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    assert image._base(client, asked, said.append, newest) == taken
+    assert said == (
+        ["no registry has debian:forky-slim within reach: taking the base of the node image"]
+        * (taken == OURS)
+    )
+
+
+def test_the_base_of_the_node_image_may_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(images.BASE_VARIABLE, "python:mine")
+    monkeypatch.setattr(images, "ensure_base", lambda _say, _client, asked: asked)
+    monkeypatch.setattr(images, "base_at_hand", lambda *_: "")
+    client = cast("docker.DockerClient", Engine(b""))
+    assert image._base(client, "", lambda _line: None, False) == "python:mine"
 
 
 def test_a_suite_that_debootstrap_does_not_know_is_made_as_sid_is(
@@ -106,7 +124,7 @@ def test_a_suite_that_debootstrap_does_not_know_is_made_as_sid_is(
     monkeypatch.setattr(images, "_apt_mirror", lambda: ["http://a.example/debian"])
     monkeypatch.setattr(images, "_apt_proxy", dict)
     monkeypatch.setattr(images, "_run", lambda command, *_: ran.append(list(command)))
-    for base in image.BASES:
+    for base in (image.NEWEST, images.NODE_BASE):
         images._debootstrap(tmp_path / "root", base)
     newer, older = ran
     assert newer[-4:] == ["forky", str(tmp_path / "root"), "http://a.example/debian", str(tmp_path / "sid")]
