@@ -75,6 +75,7 @@ ALIASES = {
 MAKING = ("up", "run")
 #: Scenarios at the same time. Each of them starts processes by the dozen.
 MAX_JOBS = 64
+IMAGES = ("node", "strongswan")
 KEY_TYPES = ("rsa4096", "rsa2048", "ecdsa-p256", "ecdsa-p384", "ed25519")
 
 EPILOG = """\
@@ -96,7 +97,7 @@ verbs:
   lint FILE ...        check scenarios and node configurations, nothing is run (validate)
   doctor               try what a lab needs, name the fix for what is missing (check-env)
   completion SHELL     completion for bash, zsh or fish: source <(ipseclab completion bash)
-  image                make the node image
+  image [strongswan]   make the node image, or that of a peer
   version
 
 exit codes:
@@ -172,6 +173,10 @@ def _parser() -> _Parser:
     _decode_options(made["decode"])
     report.options(made["report"])
     fault.options(made["fault"])
+    made["image"].add_argument("which", nargs="?", choices=IMAGES, default=IMAGES[0], metavar="WHICH")
+    made["image"].add_argument(
+        "--newest", action="store_true", help="of a peer: on the newest Debian, made here if need be"
+    )
     made["completion"].add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     made["lint"].add_argument("files", nargs="+", metavar="FILE", help="or directories")
     made["lint"].add_argument("--node", action="store_true", help="they are configurations of nodes")

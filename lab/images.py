@@ -71,7 +71,35 @@ _STRIP = (
     "dev/*",
 )
 
+_SCRIPTS = Path("/usr/share/debootstrap/scripts")
+
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An image to build on: pulled as `registry`, or made here as `local` with debootstrap out of `suite`
+    with the packages `include`. `variable` names another one, which must be `kind`; `make TARGET` makes it.
+    """
+
+    registry: str
+    local: str
+    suite: str
+    include: tuple[str, ...]
+    variable: str
+    kind: str
+    target: str
+
+
+NODE_BASE = Base(
+    registry=REGISTRY_BASE,
+    local=LOCAL_BASE,
+    suite=LOCAL_SUITE,
+    include=("python3",),
+    variable=BASE_VARIABLE,
+    kind=f"an image with Python {IMAGE_PYTHON}",
+    target="image",
+)
 
 
 class ImageError(EnvironmentNotReady):
@@ -119,21 +147,22 @@ def engine_trouble(text: str) -> str:
         )
     if "FileNotFoundError" in text or "Connection refused" in text or "ConnectionRefused" in text:
         return f"Docker is not running at {where}: start it (sudo systemctl start docker), or set DOCKER_HOST"
-    return f"Docker at {where} does not answer: {_one_line(text)}"
+    return f"Docker at {where} does not answer: {one_line(text)}"
 
 
-def _one_line(text: str, limit: int = 300) -> str:
+def one_line(text: str, limit: int = 300) -> str:
+    """The end of a text, as one line."""
     return " ".join(text.split())[-limit:]
 
 
 @contextmanager
-def _engine_errors(doing: str) -> Iterator[None]:
+def engine_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except BuildError as error:
-        raise ImageError(_full_or(f"{doing}: {_one_line(error.msg)}")) from error
+        raise ImageError(_full_or(f"{doing}: {one_line(error.msg)}")) from error
     except APIError as error:
-        raise ImageError(_full_or(f"{doing}: {_one_line(str(error.explanation or error))}")) from error
+        raise ImageError(_full_or(f"{doing}: {one_line(str(error.explanation or error))}")) from error
     except (DockerException, RequestException) as error:
         raise ImageError(f"{doing}: {engine_trouble(str(error))}") from error
 
@@ -164,7 +193,8 @@ def source_digest(root: Path, base: str = "") -> str:
     return digest.hexdigest()
 
 
-def _find(client: docker.DockerClient, digest: str) -> Any | None:
+def find(client: docker.DockerClient, digest: str) -> Any | None:
+    """The image that was made of sources with this digest, if the engine has it."""
     found = client.images.list(filters={"label": f"{LABEL_SOURCE}={digest}"})
     return found[0] if found else None
 
@@ -176,7 +206,7 @@ def _tag(image: Any, tag: str) -> None:
 
 
 @contextmanager
-def _only_one(root: Path, say: Say) -> Iterator[None]:
+def only_one(root: Path, say: Say) -> Iterator[None]:
     """Two runs in one checkout would build the same thing twice: the second waits and finds it made."""
     path = root / ".ipseclab" / "image.lock"
     path.parent.mkdir(exist_ok=True)
@@ -202,32 +232,34 @@ def ensure_image(
     root = root or project_root()
     asked = base or os.environ.get(BASE_VARIABLE, "")
     digest, tag = source_digest(root, asked), version(root)
-    with _engine_errors("cannot look for the node image"):
-        image = _find(client, digest)
+    with engine_errors("cannot look for the node image"):
+        image = find(client, digest)
         if image is not None:
             _tag(image, tag)
             return NodeImage(str(image.id), f"{REPOSITORY}:{tag}", digest, built=False)
-    with _only_one(root, say):
+    with only_one(root, say):
         return _make(client, root, asked, digest, tag, say)
 
 
 def _make(client: docker.DockerClient, root: Path, asked: str, digest: str, tag: str, say: Say) -> NodeImage:
     """Under the lock: somebody may have made it while this run waited."""
-    with _engine_errors("cannot make the node image"):
-        image, built = _find(client, digest), False
+    with engine_errors("cannot make the node image"):
+        image, built = find(client, digest), False
         if image is None:
-            _check_space(client)
+            check_space(client)
             base = ensure_base(say, client, asked)
             fill_wheelhouse(root, _architecture(client), say)
             image, built = _build(client, root, base, digest, tag, say), True
         _tag(image, tag)
         if built:
-            _forget_old(client, str(image.id))
+            forget_old(client, str(image.id))
     return NodeImage(str(image.id), f"{REPOSITORY}:{tag}", digest, built)
 
 
-def _check_space(client: docker.DockerClient) -> None:
-    """Only where the engine's directory can be seen; elsewhere the engine will say so itself."""
+def check_space(client: docker.DockerClient) -> None:
+    """Raises ImageError where too little is left. Only where the engine's directory can be seen: elsewhere it
+    will say so itself.
+    """
     where = str(client.info().get("DockerRootDir", ""))
     if not where or not Path(where).is_dir():
         return
@@ -254,7 +286,7 @@ def _build(client: docker.DockerClient, root: Path, base: str, digest: str, tag:
     return image
 
 
-def _forget_old(client: docker.DockerClient, current: str) -> None:
+def forget_old(client: docker.DockerClient, current: str) -> None:
     """Remove untagged images of earlier sources but the newest few; one that a container uses stays."""
     for kind, keep in ((LABEL_SOURCE, KEEP_OLD_IMAGES), (LABEL_STAGE, KEEP_OLD_IMAGES)):
         old = client.images.list(filters={"label": kind, "dangling": True})
@@ -276,38 +308,47 @@ def _remove(client: docker.DockerClient, image_id: str) -> None:
 # --- the base ---
 
 
-def ensure_base(say: Say, client: docker.DockerClient | None = None, asked: str = "") -> str:
-    """A reference to an image with Python 3.13 to build on: asked for, present, pulled, or made here.
+def ensure_base(
+    say: Say, client: docker.DockerClient | None = None, asked: str = "", base: Base = NODE_BASE
+) -> str:
+    """A reference to an image to build on: asked for, present, pulled, or made here.
 
-    Order: `asked`; python:3.13-slim if present; the local base if present; python:3.13-slim if its registry
+    Order: `asked`; that of the registry if present; the local base if present; that of the registry if it
     answers; else the local base made by debootstrap, which takes root once. Raises ImageError.
     """
     if client is None:
         with closing(connect()) as own:
-            return ensure_base(say, own, asked)
-    with _engine_errors("cannot get a base image"):
+            return ensure_base(say, own, asked, base)
+    with engine_errors("cannot get a base image"):
         if asked:
-            return _asked_base(client, asked, say)
-        for present in (REGISTRY_BASE, LOCAL_BASE):
-            if _present(client, present):
-                return present
-        if _registry_has(client, REGISTRY_BASE):
-            say(f"pulling {REGISTRY_BASE}")
-            client.images.pull(REGISTRY_BASE)
-            return REGISTRY_BASE
-        say(f"no registry has {REGISTRY_BASE} within reach: making {LOCAL_BASE} by debootstrap (a minute)")
-        return _make_base(client, say)
+            return _asked_base(client, asked, say, base)
+        if at_hand := base_at_hand(say, client, base):
+            return at_hand
+        say(f"no registry has {base.registry} within reach: making {base.local} by debootstrap (a minute)")
+        return _make_base(client, say, base)
 
 
-def _asked_base(client: docker.DockerClient, asked: str, say: Say) -> str:
+def base_at_hand(say: Say, client: docker.DockerClient, base: Base) -> str:
+    """A reference to the base where it is present or a registry has it; empty where it must be made."""
+    for present in (base.registry, base.local):
+        if _present(client, present):
+            return present
+    if not _registry_has(client, base.registry):
+        return ""
+    say(f"pulling {base.registry}")
+    client.images.pull(base.registry)
+    return base.registry
+
+
+def _asked_base(client: docker.DockerClient, asked: str, say: Say, base: Base) -> str:
     if not _present(client, asked):
         say(f"pulling {asked}")
         try:
             client.images.pull(asked)
         except APIError as error:
-            why = _one_line(str(error.explanation or error))
+            why = one_line(str(error.explanation or error))
             raise ImageError(
-                f"{BASE_VARIABLE}={asked}: not present, and not to be pulled ({why}): "
+                f"{base.variable}={asked}: not present, and not to be pulled ({why}): "
                 "name an image that `docker images` lists, or leave the variable out"
             ) from error
     return asked
@@ -334,20 +375,20 @@ def _registry_has(client: docker.DockerClient, reference: str) -> bool:
     return True
 
 
-def _make_base(client: docker.DockerClient, say: Say) -> str:
-    _check_can_bootstrap(client)
+def _make_base(client: docker.DockerClient, say: Say, base: Base) -> str:
+    _check_can_bootstrap(client, base)
     _install_debootstrap(say)
     scratch = Path(tempfile.mkdtemp(prefix="ipseclab-base-", dir=_scratch_parent()))
     try:
         tree = scratch / "root"
         started = time.monotonic()
-        _debootstrap(tree, scratch / "debootstrap.log")
+        _debootstrap(tree, base)
         strip_tree(tree)
-        _import(client, tree)
-        say(f"made {LOCAL_BASE} in {time.monotonic() - started:.0f} s")
+        _import(client, tree, base.local)
+        say(f"made {base.local} in {time.monotonic() - started:.0f} s")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return LOCAL_BASE
+    return base.local
 
 
 def _scratch_parent() -> str:
@@ -362,9 +403,9 @@ def _scratch_parent() -> str:
     return parent
 
 
-def _check_can_bootstrap(client: docker.DockerClient) -> None:
+def _check_can_bootstrap(client: docker.DockerClient, base: Base = NODE_BASE) -> None:
     engine, here = _architecture(client), os.uname().machine
-    remedy = f"set {BASE_VARIABLE} to an image with Python {IMAGE_PYTHON} that the engine has"
+    remedy = f"set {base.variable} to {base.kind} that the engine has"
     if sys.platform != "linux" or not (shutil.which("debootstrap") or shutil.which("apt-get")):
         raise ImageError(f"debootstrap runs on Debian and its relatives only: {remedy}")
     if engine != here:
@@ -372,7 +413,7 @@ def _check_can_bootstrap(client: docker.DockerClient) -> None:
             f"this host is {here}, the engine {engine}: debootstrap cannot bridge that: {remedy}"
         )
     if os.geteuid() != 0:
-        raise ImageError(f"making {LOCAL_BASE} takes root, once: run `sudo make image`, or {remedy}")
+        raise ImageError(f"making {base.local} takes root, once: run `sudo make {base.target}`, or {remedy}")
 
 
 def _architecture(client: docker.DockerClient) -> str:
@@ -396,7 +437,7 @@ def _run(command: Iterable[str], doing: str, timeout: float, env: Mapping[str, s
         raise ImageError(f"{doing}: {words[0]} did not end within {timeout:.0f} s") from error
     if done.returncode != 0:
         tail = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()][-3:]
-        raise ImageError(_full_or(f"{doing}: {words[0]} failed: {_one_line(' | '.join(tail))}"))
+        raise ImageError(_full_or(f"{doing}: {words[0]} failed: {one_line(' | '.join(tail))}"))
     return done.stdout
 
 
@@ -453,11 +494,16 @@ def _apt_proxy() -> dict[str, str]:
     return {"http_proxy": proxy} if proxy else {}
 
 
-def _debootstrap(tree: Path, log: Path) -> None:
+def _debootstrap(tree: Path, base: Base) -> None:
     """Signatures are always checked: without the release's key in the keyring this fails and says so."""
     command = ["debootstrap", "--force-check-gpg", f"--keyring={_keyring()}", "--variant=minbase"]
-    command += ["--include=python3", LOCAL_SUITE, str(tree), *_apt_mirror()]
-    _run(command, f"cannot make {LOCAL_BASE}", DEBOOTSTRAP_TIMEOUT, _apt_proxy())
+    command += [f"--include={','.join(base.include)}", base.suite, str(tree)]
+    if (_SCRIPTS / base.suite).exists():
+        command += _apt_mirror()
+    else:
+        # A debootstrap older than the suite: all suites of this century are made as sid is.
+        command += [*(_apt_mirror() or [""]), str(_SCRIPTS / "sid")]
+    _run(command, f"cannot make {base.local}", DEBOOTSTRAP_TIMEOUT, _apt_proxy())
 
 
 def strip_tree(tree: Path) -> None:
@@ -470,10 +516,10 @@ def strip_tree(tree: Path) -> None:
                 path.unlink()
 
 
-def _import(client: docker.DockerClient, tree: Path) -> None:
+def _import(client: docker.DockerClient, tree: Path, reference: str) -> None:
     """Stream the tree into the engine; a tar on disk would need as much room again."""
     command = ["tar", "--numeric-owner", "--sort=name", "-C", str(tree), "-c", "."]
-    repository, tag = LOCAL_BASE.split(":")
+    repository, tag = reference.split(":")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tar:
         answer = client.api.import_image_from_stream(
             tar.stdout,
@@ -482,8 +528,8 @@ def _import(client: docker.DockerClient, tree: Path) -> None:
             changes=["ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         )
     if tar.returncode != 0 or '"error"' in str(answer):
-        client.images.remove(LOCAL_BASE) if _present(client, LOCAL_BASE) else None
-        raise ImageError(_full_or(f"cannot import {LOCAL_BASE}: {_one_line(str(answer))}"))
+        client.images.remove(reference) if _present(client, reference) else None
+        raise ImageError(_full_or(f"cannot import {reference}: {one_line(str(answer))}"))
 
 
 # --- the wheels ---

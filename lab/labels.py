@@ -19,6 +19,8 @@ PREFIX = "org.ipseclab."
 LAB = PREFIX + "lab"
 NODE = PREFIX + "node"
 ROLE = PREFIX + "role"
+#: Of a node that is not the lab's own: what it is.
+KIND = PREFIX + "kind"
 OWNER = PREFIX + "owner"
 SESSION = PREFIX + "session"
 SCENARIO = PREFIX + "scenario"
@@ -39,6 +41,13 @@ class Role(StrEnum):
     WIRE = "wire"
     #: Captures at a node; not a node of the lab.
     SNIFFER = "sniffer"
+
+
+class Kind(StrEnum):
+    """What a node is."""
+
+    NODE = "node"
+    STRONGSWAN = "strongswan"
 
 
 @dataclass(frozen=True, slots=True)

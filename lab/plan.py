@@ -7,13 +7,14 @@ accepts."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 from lab import editor
-from lab.labels import Role
+from lab.labels import Kind, Role
 from lab.scenario import DEFAULT_PROFILE, WIRE, Group, Scenario, Wire
 
 GREETING = "Hello from IPSec Initiator!"
@@ -116,7 +117,9 @@ class WirePlan:
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One node. `number` counts the nodes of its role from 1; `peers` are those it may meet."""
+    """One node. `number` counts the nodes of its role from 1; `peers` are those it may meet; `config` is what
+    the scenario says to a node of its kind.
+    """
 
     name: str
     role: Role
@@ -126,6 +129,9 @@ class NodePlan:
     peer_range: str
     config: Config
     profile: str = DEFAULT_PROFILE
+    kind: Kind = Kind.NODE
+    #: Its pre-shared key, empty for none: never a part of what is printed or handed over in an environment.
+    psk: str = field(default="", repr=False)
 
     @property
     def inner_network(self) -> str:
@@ -136,6 +142,11 @@ class NodePlan:
     def inner_address(self) -> str:
         """The node's own address in it, with the prefix length."""
         return self.inner_network.replace(".0/24", ".1/24")
+
+    @property
+    def psk_file(self) -> str:
+        """The name of the file with the pre-shared key, beside the private key; empty where there is none."""
+        return f"{self.name}-psk" if self.psk else ""
 
     def configuration(self, place: Place) -> dict[str, Any]:
         """The whole configuration: the lab's defaults, the place, and what the scenario says."""
@@ -159,6 +170,11 @@ class Plan:
     def keylog(self) -> bool:
         """Whether the nodes write their keys down: the scenario says so, and there is a capture to open."""
         return self.capture and self.scenario.keylog
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The nodes that are none of the lab's own."""
+        return tuple(node.name for node in self.nodes if node.kind is not Kind.NODE)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -231,7 +247,7 @@ def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
     members = [(name, group) for group in groups for name in group.members()]
     alone = len(members) == 1
     return [
-        NodePlan(name, role, number, alone, (), "", group.config)
+        NodePlan(name, role, number, alone, (), "", group.config, kind=group.kind, psk=group.psk)
         for number, (name, group) in enumerate(members, 1)
     ]
 
@@ -284,6 +300,8 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
         "tun": {"enabled": place.tun, "address": node.inner_address},
         "control": {"socket": place.socket},
     }
+    if node.psk_file:
+        config["credentials"]["psk"] = str(PurePosixPath(place.key).with_name(node.psk_file))
     if place.keylog:
         config["keylog"] = {"file": place.keylog}
     if node.role is Role.INITIATOR:

@@ -4,8 +4,10 @@ line and column."""
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lab.labels import Kind
+from lab.peers import commands, planned
 from lab.render import EVENTS
-from lab.scenario import WIRE, groups
+from lab.scenario import WIRE, Group, groups
 from lab.text import did_you_mean, listing
 from lab.wire import faults
 from lab.wire.problems import ConfigError
@@ -28,6 +30,10 @@ def check(document: Document) -> tuple[Problem, ...]:
 
 def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | None]:
     told = (*nodes, WIRE) if "wire" in document.value else nodes
+    for group in groups(document.value):
+        yield from _kind(document, group)
+    if document.value.get("outer") == "ipv6" and "wire" in document.value:
+        yield document.problem(("wire",), "wire: relays IPv4 alone: leave it out, or `outer`", at_key=True)
     for name, entry in document.value["expect"].items():
         at: Place = ("expect", name)
         yield _node(document, at, name, told, at_key=True)
@@ -37,6 +43,29 @@ def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | 
         yield _fault(document, ("wire", "faults", index), fault)
     for index, step in enumerate(document.value.get("steps", ())):
         yield from _step(document, ("steps", index), step, nodes, told)
+
+
+def _kind(document: Document, group: Group) -> Iterator[Problem | None]:
+    """Settings of another kind of node, and what strongSwan would say of its own."""
+    at: Place = ("nodes", group.name)
+    entry = document.value.get("nodes", {}).get(group.name) or {}
+    if group.kind is Kind.NODE:
+        if "strongswan" in entry:
+            message = "is for a node of this kind: add `kind: strongswan`"
+            yield document.problem((*at, "strongswan"), message, at_key=True)
+        return
+    if "config" in entry:
+        yield document.problem(
+            (*at, "config"), f"is for the lab's own nodes: write `{group.kind}:`", at_key=True
+        )
+    if "psk" in entry:
+        message = "is for the lab's own nodes: write `strongswan: {auth: psk, secret: ...}`"
+        yield document.problem((*at, "psk"), message, at_key=True)
+    if "wire" in document.value:
+        message = f"wire: relays the lab's own profile, which {group.name} does not speak: leave it out"
+        yield document.problem(("wire",), message, at_key=True)
+    for place, message in planned.complaints(group.config):
+        yield document.problem((*at, group.kind.value, *place), message)
 
 
 def _step(
@@ -53,6 +82,11 @@ def _step(
         yield _event(document, (*at, verb, "event"), given["event"])
     elif verb == "ctl":
         yield _node(document, (*at, verb, "node"), given["node"], nodes)
+        kind = next(
+            (group.kind for group in groups(document.value) if group.name == given["node"]), Kind.NODE
+        )
+        if kind is Kind.STRONGSWAN and (problem := commands.problem(given["command"])):
+            yield document.problem((*at, verb, "command"), problem)
     else:
         yield _node(document, (*at, verb), given, nodes)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.errors import UsageError
-from lab.labels import Role
+from lab.labels import Kind, Role
 from lab.text import listing
 
 #: Seconds from the start of the nodes to the verdict, where a scenario does not say.
@@ -59,12 +59,18 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One entry of `nodes`: `count` equal nodes; with more than one they are called NAME-01, NAME-02, ..."""
+    """One entry of `nodes`: `count` equal nodes; with more than one they are called NAME-01, NAME-02, ...
+
+    `config` are the settings of its kind: of the lab's own node, or of strongSwan. `psk` is the pre-shared
+    key of the lab's own node, empty for none.
+    """
 
     name: str
     role: Role
     count: int
     config: Mapping[str, Any]
+    kind: Kind = Kind.NODE
+    psk: str = field(default="", repr=False)
 
     def members(self) -> tuple[str, ...]:
         """The names of the nodes."""
@@ -145,6 +151,8 @@ class Scenario:
     keylog: bool = False
     wire: Wire | None = None
     profile: str = DEFAULT_PROFILE
+    #: The IP version between the nodes.
+    outer: int = 4
 
     def group(self, name: str) -> Group:
         """The group of that name; it is there, `from_document` has checked every reference."""
@@ -165,6 +173,7 @@ def from_document(name: str, source: str, document: Mapping[str, Any]) -> Scenar
         keylog=document.get("keylog", False),
         wire=_wire(document["wire"]) if "wire" in document else None,
         profile=document.get("profile", DEFAULT_PROFILE),
+        outer=6 if document.get("outer") == "ipv6" else 4,
     )
     _check_members(scenario, source)
     return scenario
@@ -181,7 +190,10 @@ _DEFAULT_NODES: Mapping[str, Mapping[str, Any]] = {"responder": {}, "initiator":
 def _group(name: str, entry: Mapping[str, Any] | None) -> Group:
     given = entry or {}
     guess = Role.RESPONDER if name.startswith("responder") else Role.INITIATOR
-    return Group(name, Role(given.get("role", guess)), given.get("count", 1), given.get("config", {}))
+    kind = Kind(given.get("kind", Kind.NODE))
+    config = given.get("config" if kind is Kind.NODE else kind.value, {})
+    role, count = Role(given.get("role", guess)), given.get("count", 1)
+    return Group(name, role, count, config, kind, given.get("psk", ""))
 
 
 def _step(entry: Mapping[str, Any]) -> Step:

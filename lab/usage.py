@@ -8,14 +8,14 @@ from lab.errors import UsageError
 from lab.text import did_you_mean
 
 PREFIX = "IPSECLAB_"
-#: Every variable that means something; the last three are read by compose, by `image` and by nobody else.
+#: Every variable that means something; the last ones are read by compose, by `image` and by nobody else.
 VARIABLES = frozenset(
     PREFIX + name
     for name in (
         *("NAME", "BACKEND", "OUTPUT", "TIMEOUT", "QUIET", "VERBOSE", "NO_COLOR"),
         *("SUBNET", "KEY_TYPE", "KEEP", "KEEP_PKI", "JUNIT", "JOBS", "WIRE"),
         *("HOME", "RUNS", "SCENARIOS"),
-        *("SESSION", "BASE"),
+        *("SESSION", "BASE", "STRONGSWAN_BASE"),
     )
 )
 #: Networks inside the tunnel; a lab's own network must not hide them.

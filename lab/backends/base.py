@@ -11,9 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from lab.errors import EnvironmentNotReady
 from lab.events import Told
 from lab.labels import Role
 from lab.plan import Plan
+from lab.text import listing
 
 #: Seconds between SIGTERM and SIGKILL; `stop_grace_period` of the compose file.
 GRACE = 10
@@ -213,6 +215,19 @@ class Backend(Protocol):
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Held while a lab is being made or removed."""
         ...
+
+
+def without_containers(plan: Plan, backend: str) -> None:
+    """Raises EnvironmentNotReady where the plan has what only containers can do."""
+    if plan.scenario.outer == 6:
+        raise EnvironmentNotReady(
+            f"outer: ipv6: only the docker backend has it, and the backend is {backend}: use --backend docker"
+        )
+    if plan.strangers:
+        raise EnvironmentNotReady(
+            f"{listing(plan.strangers)}: only a container can be a strongSwan, and the backend is {backend}: "
+            "use --backend docker"
+        )
 
 
 def event_lines(chunks: Iterator[bytes]) -> Iterator[str]:

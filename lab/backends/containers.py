@@ -11,6 +11,8 @@ only cost: the lab reads the event stream, and `status` asks the control socket.
 Certificates are in a volume that everybody mounts; each key in a volume of the CA and its node; the CA's key
 in one that only the CA mounts.
 
+    strongswan NET_ADMIN, NET_RAW and NET_BIND_SERVICE for charon, which stays root; a volume of its own
+
     wire       between the initiators and the responder, NET_RAW for floods with borrowed addresses
     sniffer    in the network namespace of a node, NET_RAW alone; no node of the lab
 
@@ -22,10 +24,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lab.backends.base import CAPTURE
-from lab.labels import BESIDE, Marks, Role
+from lab.labels import BESIDE, KIND, Kind, Marks, Role
+from lab.peers.strongswan import DIRECTORY
 from lab.plan import PORTS, NodePlan, Place, Plan, WirePlace, WirePlan, environment, nat_port
 
 CA_NODE = "ca"
+#: The user of the CA, who owns every key, and of the nodes once they have dropped their privileges.
+OWNER = 10001
+#: An engine switches IPv6 off in a container whose network has none; a TUN device may need it all the same.
+IPV6 = {"net.ipv6.conf.all.disable_ipv6": "0"}
 CERTIFICATES, CA_KEY, EVIDENCE = "pki-certs", "ca-key", "evidence"
 #: Where EVIDENCE is mounted.
 EVIDENCE_PLACE = "/evidence"
@@ -67,6 +74,9 @@ class Container:
     networked: bool = False
     #: The node whose network it shares.
     beside: str = ""
+    #: Whose image it runs.
+    kind: Kind = Kind.NODE
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -88,7 +98,7 @@ def ca(plan: Plan, marks: Marks) -> Container:
         tmpfs={"/tmp": "mode=1777,size=16m"},
         pids=32,
         # The owner of every key file. Without capabilities nobody can chown.
-        user="10001:10001",
+        user=f"{OWNER}:{OWNER}",
         labels=marks.labels(CA_NODE, Role.CA),
     )
 
@@ -99,7 +109,7 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
     ports = PORTS[plan.profile]
     shared = nat_port(ports, plan.profile)
     place = Place(
-        listen_address="0.0.0.0",
+        listen_address="::" if whole.scenario.outer == 6 else "0.0.0.0",
         port=ports.ike,
         peer_address=whole.wire.name if whole.wire and between else plan.peers[0],
         peer_port=ports.ike,
@@ -113,13 +123,14 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         peer_nat_port=shared,
     )
     mounts = [Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)]
+    config = plan.configuration(place)
     if whole.keylog:
         mounts.append(Mount(EVIDENCE, EVIDENCE_PLACE, False))
     return Container(
         node=plan.name,
         role=plan.role,
         command=("python", "-m", "node"),
-        environment=environment(plan.configuration(place)),
+        environment=environment(config),
         mounts=tuple(mounts),
         # runc before 1.2 gives a tmpfs the mode of the image's directory, whatever mode= says: the owner
         # must do.
@@ -128,7 +139,33 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         capabilities=("NET_ADMIN", "SETUID", "SETGID"),
         devices=(TUN_DEVICE,),
         networked=True,
+        sysctls=IPV6 if ":" in config["tun"]["address"] else {},
         labels=marks.labels(plan.name, plan.role),
+    )
+
+
+def strongswan(plan: NodePlan, marks: Marks) -> Container:
+    """A strongSwan. Its configuration is put into its volume, see `backends/strongswan`."""
+    own = plan.inner_address.partition("/")[0]
+    inner = plan.config.get("inner", [f"{own}/32"])
+    return Container(
+        node=plan.name,
+        role=plan.role,
+        command=(),
+        environment={"INNER_ADDRESSES": " ".join(inner)},
+        # The key's volume is not read here, but gets its owner from this image (peers/strongswan/Dockerfile).
+        mounts=(
+            Mount(swanctl_volume(plan.name), DIRECTORY, False),
+            Mount(key_volume(plan.name), "/pki/key", True),
+        ),
+        tmpfs={"/run": "mode=0755,size=4m", "/tmp": "mode=1777,size=16m"},
+        pids=64,
+        capabilities=("NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE"),
+        devices=(TUN_DEVICE,),
+        networked=True,
+        kind=plan.kind,
+        sysctls=IPV6,
+        labels=marks.labels(plan.name, plan.role) | {KIND: plan.kind.value},
     )
 
 
@@ -180,7 +217,9 @@ def containers(plan: Plan, marks: Marks, subnet: str = "") -> tuple[Container, .
     `subnet` is that of the network: the wire borrows addresses of it for floods.
     """
     between = (wire(plan, plan.wire, marks, subnet),) if plan.wire else ()
-    nodes = (node(plan, item, marks) for item in plan.nodes)
+    nodes = (
+        node(plan, item, marks) if item.kind is Kind.NODE else strongswan(item, marks) for item in plan.nodes
+    )
     return (ca(plan, marks), *between, *nodes, *_sniffers(plan, marks))
 
 
@@ -198,12 +237,19 @@ def _sniffers(plan: Plan, marks: Marks) -> Iterator[Container]:
 def volumes(plan: Plan) -> tuple[str, ...]:
     """Every volume of the lab, by its short name."""
     evidence = (EVIDENCE,) if plan.capture or plan.keylog or plan.wire else ()
-    return (CERTIFICATES, CA_KEY, *(key_volume(item.name) for item in plan.nodes), *evidence)
+    keys = (key_volume(item.name) for item in plan.nodes)
+    strangers = (swanctl_volume(name) for name in plan.strangers)
+    return (CERTIFICATES, CA_KEY, *keys, *strangers, *evidence)
 
 
 def key_volume(name: str) -> str:
     """The volume of one node's key."""
     return f"{name}-key"
+
+
+def swanctl_volume(name: str) -> str:
+    """The volume of what a strongSwan reads."""
+    return f"{name}-swanctl"
 
 
 def full_name(lab: str, short: str) -> str:

@@ -8,13 +8,14 @@
    their sniffers, then whoever sends the first packet.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from secrets import randbits
 from typing import Any, TypeVar
 
 import docker
@@ -22,15 +23,17 @@ from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool, LogConfig
 
 from lab import home, images, labels
-from lab.backends import ca, containers, evidence, terminal
+from lab.backends import ca, containers, echo, evidence, strongswan, terminal
 from lab.backends.base import GRACE, Answer, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
 from lab.backends.containers import Container
-from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run
+from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run, write
 from lab.backends.process import parse_control
 from lab.backends.queue import QueueFollower, Source
 from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.events import NodeExit, Told, parse_line
-from lab.labels import Marks, Role
+from lab.labels import Kind, Marks, Role
+from lab.peers import charon, commands
+from lab.peers import image as peer_image
 from lab.plan import Plan
 from lab.text import listing, parse_time
 
@@ -111,10 +114,22 @@ def _role_of(summary: dict[str, Any]) -> Role:
     return Role(summary["Labels"].get(labels.ROLE, Role.CA))
 
 
+def _kind_of(summary: dict[str, Any]) -> Kind:
+    return Kind(summary["Labels"].get(labels.KIND, Kind.NODE))
+
+
+def _is_ready(summary: dict[str, Any], event: str, line: str) -> bool:
+    return charon.is_ready(line) if _kind_of(summary) is Kind.STRONGSWAN else f'"{event}"' in line
+
+
 def _beside(summary: dict[str, Any], every: Sequence[dict[str, Any]]) -> Role | None:
     """The role of the node whose network this one shares; None where it has its own."""
     node = summary["Labels"].get(labels.BESIDE)
     return next((_role_of(other) for other in every if node and _node_of(other) == node), None)
+
+
+#: Verbs of `ctl` that need a container and not the node in it.
+_FROM_OUTSIDE = (commands.PING, commands.STRAY)
 
 
 class DockerLab:
@@ -137,11 +152,14 @@ class DockerLab:
 
     def container(self, node: str) -> str:
         """The id of the node's container. Raises NoSuchLab."""
+        return str(self._summary(node)["Id"])
+
+    def _summary(self, node: str) -> dict[str, Any]:
         with engine_errors(f"cannot look at lab {self._name!r}"):
             found = self._engine.containers(self._name)
         for summary in found:
             if _node_of(summary) == node:
-                return str(summary["Id"])
+                return summary
         if not found:
             raise NoSuchLab(f"no lab {self._name!r} here: start one with `ipseclab up`")
         raise NoSuchLab(f"lab {self._name!r} has no node {node!r}: it has {listing(map(_node_of, found))}")
@@ -149,25 +167,28 @@ class DockerLab:
     def follow(self, nodes: Sequence[str], *, live: bool) -> QueueFollower:
         """Everything these nodes have told; with `live` also what they will."""
         with engine_errors(f"cannot look at lab {self._name!r}"):
-            ids = {_node_of(summary): str(summary["Id"]) for summary in self._engine.containers(self._name)}
+            found = {_node_of(summary): summary for summary in self._engine.containers(self._name)}
         streams: list[Any] = []
-        sources = {node: self._source(node, ids[node], streams, live) for node in nodes if node in ids}
+        sources = {node: self._source(node, found[node], streams, live) for node in nodes if node in found}
         return QueueFollower(sources, lambda: _close_all(streams))
 
-    def _source(self, node: str, container: str, streams: list[Any], live: bool) -> Source:
+    def _source(self, node: str, summary: dict[str, Any], streams: list[Any], live: bool) -> Source:
+        container, stranger = str(summary["Id"]), _kind_of(summary) is Kind.STRONGSWAN
         # The engine keeps the output of a container over restarts: what was read is passed over then.
         seen = 0
 
         def read() -> Iterator[Told]:
             nonlocal seen
             api = self._engine.api
-            stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=live)
+            stream = api.logs(container, stdout=not stranger, stderr=stranger, stream=True, follow=live)
             streams.append(stream)
+            log = charon.Reader(node, _role_of(summary).value) if stranger else None
             try:
                 for line in islice(event_lines(iter(stream)), seen, None):
                     seen += 1
                     if line.strip():
-                        yield parse_line(node, line)
+                        yield from log.read(line) if log else (parse_line(node, line),)
+                yield from log.rest() if log else ()
             finally:
                 end_stream(stream)
             if live:
@@ -181,15 +202,43 @@ class DockerLab:
 
     def prose(self, node: str, lines: int) -> tuple[str, ...]:
         """The last lines of the node's stderr."""
-        container = self.container(node)
+        summary = self._summary(node)
         with engine_errors(f"cannot read the log of {node}"):
-            text = self._engine.api.logs(container, stdout=False, stderr=True, tail=lines)
-        return tuple(text.decode("utf-8", "replace").splitlines())
+            text = self._engine.api.logs(summary["Id"], stdout=False, stderr=True, tail=lines)
+        found = text.decode("utf-8", "replace").splitlines()
+        return tuple(map(charon.prose, found) if _kind_of(summary) is Kind.STRONGSWAN else found)
 
     def control(self, node: str, command: Sequence[str], timeout: float) -> Any:
-        """`python -m node ctl` in the container, as parsed JSON. Raises CheckFailed."""
+        """`python -m node ctl` in the container, as parsed JSON, or what does the same at a node of another
+        kind. Raises CheckFailed.
+        """
+        if _kind_of(self._summary(node)) is Kind.STRONGSWAN:
+            return strongswan.control(lambda words: self.ask(node, words, timeout), node, command)
+        if command[0] in _FROM_OUTSIDE:
+            return self._from_outside(node, command, timeout)
         done = self.ask(node, ["python", "-m", "node", "ctl", *command, "-o", "json"], timeout)
         return parse_control(node, command, done.code, done.out, done.err)
+
+    def _from_outside(self, node: str, command: Sequence[str], timeout: float) -> dict[str, Any]:
+        """What a strongSwan's container can be asked for and our node has no part in. Raises CheckFailed."""
+        doing = f"{node}: ctl {' '.join(command)}"
+        try:
+            argv = commands.of(command).argv
+            if command[0] == commands.PING:
+                argv = echo.argv(*commands.ping(command[1:]))
+        except ValueError as error:
+            raise CheckFailed(f"{doing}: {error}") from None
+        done = self.ask(node, argv, timeout)
+        said = done.err.strip().splitlines()
+        if done.code:
+            raise CheckFailed(f"{doing}: {said[-1] if said else f'exit code {done.code}'}")
+        return {"ok": True, "said": said}
+
+    def put(self, node: str, files: Mapping[str, bytes]) -> None:
+        """Write files into what a strongSwan reads, by their paths under /etc/swanctl."""
+        container = self.container(node)
+        with engine_errors(f"cannot write the configuration of {node}"):
+            strongswan.put(self._engine.api, container, files)
 
     def execute(self, node: str, command: Sequence[str], *, terminal: bool) -> int:
         """Run a command in the container; its exit code, or 125 to 127 as docker."""
@@ -290,6 +339,7 @@ class DockerBackend:
         self._waiting, self._subnet = waiting, subnet
         self._engine = Engine()
         self._image: images.NodeImage | None = None
+        self._strongswan: images.NodeImage | None = None
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -308,6 +358,13 @@ class DockerBackend:
         except images.ImageError as error:
             raise EnvironmentNotReady(f"{error} (or run without Docker: --backend process)") from error
         tell("image", f"{self._image.reference} {'built' if self._image.built else 'up to date'}")
+
+    def _prepare_strongswan(self, tell: Tell) -> None:
+        try:
+            self._strongswan = peer_image.ensure_image(lambda line: tell("image", line), self._engine.client)
+        except images.ImageError as error:
+            raise EnvironmentNotReady(str(error)) from error
+        tell("image", f"{self._strongswan.reference} {'built' if self._strongswan.built else 'up to date'}")
 
     def labs(self) -> tuple[LabInfo, ...]:
         """Every lab that has a container."""
@@ -336,10 +393,13 @@ class DockerBackend:
         """Make network, volumes and containers, and run the CA."""
         if self._image is None:
             raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
+        if plan.strangers:
+            self._prepare_strongswan(tell)
         marks = Marks(plan.lab, plan.scenario.name, labels.owner(), labels.new_session())
         api = self._engine.api
         with engine_errors(f"cannot make lab {plan.lab!r}"):
-            jobs: list[Callable[[], object]] = [partial(self._make_network, marks)]
+            v6 = plan.scenario.outer == 6
+            jobs: list[Callable[[], object]] = [partial(self._make_network, marks, v6)]
             jobs += [partial(self._make_volume, marks, short) for short in containers.volumes(plan)]
             network = at_once(lambda job: job(), jobs)[0]
             subnet = self._subnet_of(str(network)) if plan.wire else ""
@@ -347,7 +407,15 @@ class DockerBackend:
             alone = [container for container in every if not container.beside]
             ids = at_once(lambda container: self._make_container(container, marks), alone)
             at_once(lambda c: self._make_container(c, marks), [c for c in every if c.beside])
-            return _run_ca(api, ids[0], tell)
+            made = _run_ca(api, ids[0], tell)
+            for node in plan.nodes:
+                if node.psk_file:
+                    place = f"/pki/keys/{node.name}"
+                    write(api, ids[0], place, {node.psk_file: node.psk.encode()}, containers.OWNER)
+            places = {container.node: place for container, place in zip(alone, ids, strict=True)}
+            for name in plan.strangers:
+                strongswan.furnish(api, ids[0], places[name], plan, plan.node(name))
+            return made
 
     def completed(self, plan: Plan) -> Plan:
         """A container can capture in another's network: no wire node is needed for that."""
@@ -357,14 +425,18 @@ class DockerBackend:
         pools = self._engine.api.inspect_network(network)["IPAM"]["Config"] or []
         return next((str(pool["Subnet"]) for pool in pools if "." in pool.get("Subnet", "")), "")
 
-    def _make_network(self, marks: Marks) -> str:
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=self._subnet)]) if self._subnet else None
+    def _make_network(self, marks: Marks, v6: bool) -> str:
+        subnets = [self._subnet] if self._subnet else []
+        # Engines before 27 choose no IPv6 subnet by themselves; this is one of RFC 4193, made by dice.
+        subnets += [f"fd{randbits(8):02x}:{randbits(16):x}:{randbits(16):x}::/64"] if v6 else []
+        pools = [IPAMPool(subnet=subnet) for subnet in subnets]
         # Names of networks need not be unique in Docker; the container names are what keeps two labs apart.
         made = self._engine.api.create_network(
             containers.network_name(marks.lab),
             driver="bridge",
             internal=True,
-            ipam=pool,
+            ipam=IPAMConfig(pool_configs=pools) if pools else None,
+            enable_ipv6=v6,
             labels=marks.labels(),
         )
         return str(made["Id"])
@@ -374,7 +446,7 @@ class DockerBackend:
 
     def _make_container(self, container: Container, marks: Marks) -> str:
         api = self._engine.api
-        image = self._image
+        image = self._strongswan if container.kind is Kind.STRONGSWAN else self._image
         if image is None:
             raise EnvironmentNotReady("the node image was not prepared: run `ipseclab image`")
         network = containers.network_name(marks.lab)
@@ -399,13 +471,14 @@ class DockerBackend:
             tmpfs=dict(container.tmpfs),
             mem_limit=containers.MEMORY,
             pids_limit=container.pids,
+            sysctls=dict(container.sysctls) or None,
             log_config=LogConfig(type=LogConfig.types.JSON, config=dict(containers.LOG_OPTIONS)),
             restart_policy={"Name": "no"},
         )
         endpoint = api.create_endpoint_config(aliases=[container.node])
         made = api.create_container(
             image.image_id,
-            command=list(container.command),
+            command=list(container.command) or None,
             name=containers.full_name(marks.lab, container.node),
             hostname=None if container.beside else container.node,
             user=container.user or None,
@@ -420,11 +493,13 @@ class DockerBackend:
         return str(made["Id"])
 
     def start(self, name: str) -> None:
-        """Start every node: all at once, or one after the other where somebody watches or relays."""
+        """Start every node: all at once, or one after the other where somebody watches or relays, or where a
+        responder refuses who comes before it has read its configuration, as strongSwan does.
+        """
         api = self._engine.api
         with engine_errors(f"cannot start lab {name!r}"):
             every = self._engine.containers(name)
-            if not any(_role_of(summary) in _WATCHERS for summary in every):
+            if not any(_role_of(s) in _WATCHERS or _kind_of(s) is not Kind.NODE for s in every):
                 nodes = [summary for summary in every if _role_of(summary) not in _HELPERS]
                 at_once(lambda summary: api.start(summary["Id"]), nodes)
                 return
@@ -443,9 +518,10 @@ class DockerBackend:
             raise
         if (event := _READY.get(_role_of(summary))) is None:
             return
-        stream = api.logs(container, stdout=True, stderr=False, stream=True, follow=True)
+        stranger = _kind_of(summary) is Kind.STRONGSWAN
+        stream = api.logs(container, stdout=not stranger, stderr=stranger, stream=True, follow=True)
         try:
-            ready = any(f'"{event}"' in line for line in event_lines(iter(stream)))
+            ready = any(_is_ready(summary, event, line) for line in event_lines(iter(stream)))
         finally:
             end_stream(stream)
         # A node that fails is judged; without its watcher a lab would look fine and prove nothing.

@@ -22,7 +22,7 @@ from typing import Any
 
 from lab.backends import netns_kernel as kernel
 from lab.backends.addresses import Address
-from lab.backends.base import CAPTURE
+from lab.backends.base import CAPTURE, without_containers
 from lab.backends.netns_supervisor import BRIDGE, PROBE, SNIFFER, Way
 from lab.backends.orders import Files, clean_environment, node_place, start_order, wire_order
 from lab.backends.process import ProcessBackend, ProcessLab, default_interrupt
@@ -144,6 +144,7 @@ class NetnsBackend(ProcessBackend):
 
     def completed(self, plan: Plan) -> Plan:
         """The bridge is where packets are captured: no wire node is needed for that."""
+        without_containers(plan, self.name)
         return plan
 
     def addresses(self, plan: Plan) -> dict[str, Address]:

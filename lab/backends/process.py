@@ -8,6 +8,7 @@
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from lab.backends.base import (
     NodeInfo,
     Removed,
     Tell,
+    without_containers,
 )
 from lab.backends.files import FileFollower
 from lab.backends.orders import Files, clean_environment, node_place, start_order, wire_order
@@ -285,6 +287,7 @@ class ProcessBackend:
 
     def completed(self, plan: Plan) -> Plan:
         """Packets are captured where they are relayed: there is no other place without a privilege."""
+        without_containers(plan, self.name)
         return with_wire(plan) if plan.capture and plan.wire is None else plan
 
     def create(self, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:
@@ -299,6 +302,9 @@ class ProcessBackend:
         for directory in (place.nodes, place.evidence / KEYS, *sockets):
             home.make_directory(directory)
         certificates = _run_ca(place, plan, tell)
+        for node in plan.nodes:
+            if node.psk_file:
+                _write_secret(place.pki / "keys" / node.name / node.psk_file, node.psk)
         start = {"grace": GRACE, "nodes": self.orders(place, plan, addresses)}
         place.write(START_FILE, json.dumps(start))
         return certificates
@@ -439,6 +445,13 @@ def _stop_all(place: State) -> list[str]:
         supervisor.send(signal.SIGKILL)
         supervisor.wait(GRACE)
     return list(processes)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """For this user alone, from its first octet on."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _run_ca(place: State, plan: Plan, tell: Tell) -> tuple[Certificate, ...]:

@@ -5,15 +5,24 @@ import sys
 
 from lab import __version__, output
 from lab.commands.context import Context
-from lab.errors import EnvironmentNotReady, ExitCode
+from lab.errors import EnvironmentNotReady, ExitCode, UsageError
 
 
 def image(context: Context, options: argparse.Namespace) -> int:
-    """Make the node image where it is not there for these sources."""
+    """Make the node image, or that of a peer, where it is not there for these sources."""
     from lab import images
+    from lab.peers import image as peer
 
+    def say(line: str) -> None:
+        context.console.line(f"image: {line}")
+
+    if options.newest and options.which != "strongswan":
+        raise UsageError("--newest is for the image of a peer: write `image strongswan --newest`")
     try:
-        found = images.ensure_image(lambda line: context.console.line(f"image: {line}"))
+        if options.which == "strongswan":
+            found = peer.ensure_image(say, newest=options.newest)
+        else:
+            found = images.ensure_image(say)
     except images.ImageError as error:
         raise EnvironmentNotReady(str(error)) from error
     if context.json:

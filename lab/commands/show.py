@@ -73,7 +73,7 @@ def _row(info: LabInfo, node: Any, found: Status | None) -> tuple[str, ...]:
         if found
         else "-",
         f"{_sum(children, 'inbound_packets')}/{_sum(children, 'outbound_packets')}" if children else "-",
-        str(_sum(children, "replayed")) if children else "-",
+        str(_sum(children, "replayed")) if children and "replayed" in children[0] else "-",
         uptime,
     )
 

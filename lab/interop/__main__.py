@@ -1,0 +1,141 @@
+"""`python -m lab.interop`: run the matrix and the special cases, write a table and a JSON document."""
+
+import argparse
+import fnmatch
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from lab import __version__, evidence
+from lab.backends.docker import DockerBackend
+from lab.console import Console, make_console
+from lab.errors import EnvironmentNotReady, ExitCode, LabError, UsageError
+from lab.interop import cells, documents, ours, results, runs, special
+from lab.interop.cells import Cell
+from lab.interop.results import CaseResult, CellResult, Results
+from lab.labels import Kind
+from lab.lifecycle import Runner
+from lab.text import printable, span
+
+EPILOG = """\
+The subject is what is tested; the peer is a strongSwan in a container.
+exit codes: 0 everything passed, 1 something failed, 2 usage, 4 no engine or no image, 130 Ctrl-C
+"""
+MAX_JOBS = 16
+SUBJECT_HELP = "node: the lab's own node; strongswan (the default): strongSwan, which proves the lab itself"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        "python -m lab.interop",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--pairs", action="store_true", help="only so many cells that every pair of values occurs"
+    )
+    made.add_argument(
+        "--subject", choices=tuple(Kind), default=Kind.STRONGSWAN, metavar="KIND", help=SUBJECT_HELP
+    )
+    made.add_argument("--only", metavar="PATTERN", help="only cells and cases with such names, as '*-psk-*'")
+    made.add_argument("--no-cases", action="store_true", help="the matrix alone")
+    made.add_argument("--no-cells", action="store_true", help="the special cases alone")
+    made.add_argument("--list", action="store_true", help="name what would be run, and run nothing")
+    made.add_argument("--jobs", type=_jobs, default=3, metavar="N", help="labs at the same time (3)")
+    made.add_argument("--out", type=Path, metavar="DIR", help="where results go (runs/interop/UTC)")
+    return made
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_JOBS:
+        raise argparse.ArgumentTypeError(f"{text!r}: name a number from 1 to {MAX_JOBS}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = parser().parse_args(arguments)
+    console = make_console(0, False)
+    try:
+        return _main(options, console)
+    except LabError as error:
+        console.error(printable(str(error)))
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return ExitCode.INTERRUPTED
+
+
+def _main(options: argparse.Namespace, console: Console) -> int:
+    chosen = () if options.no_cells else cells.matrix(2 if options.pairs else 3)
+    chosen = tuple(cell for cell in chosen if _wanted(options, cell.name))
+    every = ours.cases() if options.subject == Kind.NODE else special.cases()
+    cases = {} if options.no_cases else {name: every[name] for name in every if _wanted(options, name)}
+    if not chosen and not cases:
+        raise UsageError(f"--only {options.only}: no cell and no case is called so: see --list")
+    if options.list:
+        print("\n".join([*(cell.name for cell in chosen), *cases]))
+        return ExitCode.OK
+    with closing(DockerBackend(console.line)) as backend:
+        found = _run(backend, console, options, chosen, cases)
+    directory = options.out or evidence.runs_directory() / "interop" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    _write(directory, found)
+    console.line(f"{_count(found)}: {directory}/matrix.md")
+    return ExitCode.OK if found.passed else ExitCode.CHECK_FAILED
+
+
+def _wanted(options: argparse.Namespace, name: str) -> bool:
+    return options.only is None or fnmatch.fnmatchcase(name, options.only)
+
+
+def _run(
+    backend: DockerBackend,
+    console: Console,
+    options: argparse.Namespace,
+    chosen: Sequence[Cell],
+    cases: dict[str, documents.Document],
+) -> Results:
+    runner = Runner(backend, Console(console.stream, console.style, -1))
+    versions = {"engine": backend.check(), "kernel": platform.release(), "lab": __version__}
+    backend.prepare(lambda topic, text: console.line(f"  {topic:<9} {text}"))
+    tell = partial(_tell, console)
+    if options.subject == Kind.NODE:
+        done = runs.side_by_side(chosen, partial(runs.own_cell, runner), tell, options.jobs)
+    else:
+        done = runs.in_a_pair(runner, chosen, tell) if chosen else []
+    ended = runs.side_by_side(tuple(cases.items()), lambda item: runs.case(runner, *item), tell, options.jobs)
+    for item in (*done, *ended):
+        versions |= item.versions
+    return Results(versions, tuple(done), tuple(ended))
+
+
+def _tell(console: Console, item: CellResult | CaseResult) -> None:
+    verdict = (
+        console.style.paint("ok", "green") if item.passed else console.style.paint("FAILED", "bold", "red")
+    )
+    problem = "" if item.passed else f": {printable(item.problems[0])}"
+    console.line(f"  {verdict} {item.name} ({span(item.seconds)}){problem}")
+
+
+def _count(found: Results) -> str:
+    return f"{sum(item.passed for item in found.items)} of {len(found.items)} passed"
+
+
+def _write(directory: Path, found: Results) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "matrix.md").write_text(results.markdown(found), "utf-8")
+        (directory / "results.json").write_text(json.dumps(results.as_json(found), indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise EnvironmentNotReady(f"{directory}: cannot be written: {error.strerror}: use --out") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

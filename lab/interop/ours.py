@@ -1,0 +1,169 @@
+"""The lab's own node as the subject, out of a document in which the subject is a strongSwan.
+
+What a strongSwan is told becomes what our node is told; who does what, and what must happen, stay as they
+are. What our node has no setting for is written down all the same: the scenario is then refused, by the name
+of the setting, and the cell or case fails.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+from lab.interop import special
+from lab.interop.documents import OTHER, PEER, SUBJECT, Document
+from lab.labels import Role
+from lab.peers.strongswan import Auth
+
+Settings = Mapping[str, Any]
+
+
+def subject(document: Document) -> Document:
+    """The same scenario with our node in the subject's place."""
+    made = deepcopy(document)
+    nodes = made["nodes"]
+    role, settings = nodes[SUBJECT]["role"], nodes[SUBJECT]["strongswan"]
+    nodes[SUBJECT] = {"role": role, "config": config(settings)}
+    if "secret" in settings:
+        nodes[SUBJECT]["psk"] = settings["secret"]
+    made["profile"] = "rfc7296"
+    if role == Role.INITIATOR:
+        made["steps"] = [step for step in made.get("steps", ()) if not _opens(step)]
+    return made
+
+
+def _opens(step: Document) -> bool:
+    """Our initiator opens its SAs by itself, once its peer is ready."""
+    return bool(step.get("ctl") == {"node": SUBJECT, "command": ["initiate"]})
+
+
+def config(settings: Settings) -> Document:
+    """The node's configuration that says the same."""
+    made: Document = {"demo": {"message": "", "pings": 0}}
+    for name, value in settings.items():
+        if rule := _RULES.get(name):
+            _set(made, *rule(value))
+    # Our key says by which signature we authenticate; of RSA's two, PSS must be asked for.
+    if settings.get("auth") == Auth.PSS:
+        _set(made, "local.rsa_pss", True)
+    if settings.get("auth") == Auth.PSK:
+        _set(made, "local.auth", "psk")
+        _set(made, "peer.auth", "psk")
+    for name, value in settings.get("daemon", {}).items():
+        if rule := _DAEMON.get(name):
+            _set(made, *rule(value))
+    return made
+
+
+def _set(made: Document, path: str, value: object) -> None:
+    *sections, name = path.split(".")
+    for section in sections:
+        made = made.setdefault(section, {})
+    made[name] = value
+
+
+Rule = Callable[[Any], tuple[str, object]]
+
+
+def _as(path: str) -> Rule:
+    return lambda value: (path, value)
+
+
+def _selector(text: str) -> str:
+    """Whatever address is lent, it is one of these (RFC 7296 2.19)."""
+    return "0.0.0.0/0" if text == "dynamic" else text
+
+
+def _inner(addresses: list[str]) -> tuple[str, object]:
+    """Without an address of its own the node asks for one (RFC 7296 2.19)."""
+    return "tun.address", addresses[0].partition("/")[0] if addresses else ""
+
+
+_RULES: Mapping[str, Rule] = {
+    "identity": _as("local.identity"),
+    "peer_identity": _as("peer.identity"),
+    "ike": _as("ike.proposals"),
+    "esp": _as("child.proposals"),
+    "local_ts": lambda value: ("child.local_ts", [_selector(ts) for ts in value]),
+    "remote_ts": lambda value: ("child.remote_ts", [_selector(ts) for ts in value]),
+    "inner": _inner,
+    "dpd": _as("ike.liveness.interval"),
+    "vips": lambda value: ("child.virtual_ip", ["any4"]),
+    "pool": lambda value: ("child.pool", [value]),
+}
+_DAEMON: Mapping[str, Rule] = {
+    "retransmit": _as("ike.retransmit.timeout"),
+    "backoff": _as("ike.retransmit.factor"),
+    "tries": lambda value: ("ike.retransmit.tries", value + 1),
+    "half_open": _as("ike.half_open.lifetime"),
+    "cookie_threshold": _as("ike.half_open.cookie_threshold"),
+    "fragment": _as("ike.fragment_size"),
+}
+
+
+# --- the special cases ---
+
+#: What our node does not do by itself (rekeying, childless SAs, deleting a Child SA) is left to its peer.
+_CASES: tuple[Callable[[str], Document], ...] = (
+    *(
+        special.fragmentation,
+        special.invalid_ke,
+        special.narrowing,
+        special.wrong_psk,
+        special.wrong_identity,
+    ),
+    *(special.wrong_ca, special.expired_certificate, special.proposal_mismatch, special.child_mismatch),
+    *(special.virtual_ip, special.inner_ipv6, special.outer_ipv6, special.delete, special.liveness),
+)
+_BY_PEER: tuple[Callable[[str, str], Document], ...] = (
+    *(special.delete, special.delete_child, special.liveness),
+)
+
+
+def cases() -> dict[str, Document]:
+    """Every special case with our node as the subject, by its name."""
+    return dict(_cases())
+
+
+def _cases() -> Iterator[tuple[str, Document]]:
+    for role in ("initiator", "responder"):
+        for make in _CASES:
+            yield f"{_name(make)}-{role}", subject(make(role))
+        for by_peer in _BY_PEER:
+            yield f"{_name(by_peer)}-by-peer-{role}", subject(by_peer(role, PEER))
+    yield "cookie-initiator", _cookie_shown()
+    yield "cookie-responder", _cookie_wanted()
+
+
+def _name(make: Callable[..., Document]) -> str:
+    return make.__name__.replace("_", "-")
+
+
+def _cookie_wanted() -> Document:
+    """Our responder can ask everybody for a cookie: no stray request is needed."""
+    made = subject(special.cookie("responder"))
+    made["nodes"][SUBJECT]["config"]["ike"] = {"half_open": {"cookie_threshold": 0}}
+    made["steps"] = [step for step in made["steps"] if not _strays(step)]
+    made["expect"][SUBJECT]["sas"] = "established"
+    return made
+
+
+def _strays(step: Document) -> bool:
+    waited = step.get("wait", {})
+    return "stray" in step.get("ctl", {}).get("command", ()) or waited.get("event") == "ike_sa_init_received"
+
+
+def _cookie_shown() -> Document:
+    """Our initiator opens its SAs as it starts: a cookie is wanted when it does so for the second time."""
+    made = subject(special.cookie("initiator"))
+    stray, seen, *pings = [step for step in made["steps"] if step.get("wait", {}).get("event") != "udp_bound"]
+    seen["wait"]["count"] = 2
+    again = [step | {"wait": step["wait"] | {"count": 2}} if "wait" in step else step for step in pings]
+    made["steps"] = [
+        *(step for step in pings if "wait" in step),
+        {"ctl": {"node": SUBJECT, "command": ["terminate"]}},
+        *({"wait": {"node": side, "event": "ike_sa_deleted"}} for side in OTHER),
+        *(stray, seen),
+        {"ctl": {"node": SUBJECT, "command": ["initiate"]}},
+        *again,
+    ]
+    return made

@@ -1,0 +1,2 @@
+list-sas reply {
+}
