@@ -25,7 +25,8 @@ Settings come from the command line, then from NODE_... variables (peer.address 
 then from the file, then from the defaults of the role. --schema lists them all, --print-config shows the
 result.
 
-Commands of a running node: python -m node ctl status | counters | health | initiate | terminate | version
+Commands of a running node: python -m node ctl status | counters | health | initiate | terminate | version |
+rekey-ike | rekey-child | create-child | delete-child
 """
 
 

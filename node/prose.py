@@ -54,6 +54,9 @@ _TEMPLATES: dict[E, str] = {
     E.AUTHENTICATION_FAILED: "authentication of {peer} FAILED ({reason}): {detail}",
     E.IKE_SA_ESTABLISHED: "IKE_SA {spi_i}_i {spi_r}_r established with {peer}[{peer_identity}], {suite}",
     E.IKE_SA_FAILED: "IKE_SA {spi_i}_i with {peer} failed: {reason}",
+    E.IKE_SA_REKEYED: "IKE_SA {spi_i}_i {spi_r}_r replaces {old_spi_i}_i {old_spi_r}_r",
+    E.IKE_REKEY_FAILED: "IKE_SA {spi_i}_i {spi_r}_r was not replaced: {reason}",
+    E.REKEY_COLLISION: "both ends replaced the same SA, ours was kept: {kept}",
     E.IKE_SA_DELETED: "IKE_SA {spi_i}_i {spi_r}_r with {peer} deleted: {reason}",
     E.CREATE_CHILD_SA_SENT: _MESSAGE_SENT.format("CREATE_CHILD_SA"),
     E.CREATE_CHILD_SA_RECEIVED: _MESSAGE_RECEIVED.format("CREATE_CHILD_SA"),
@@ -69,6 +72,7 @@ _TEMPLATES: dict[E, str] = {
         "CHILD_SA established with SPIs {inbound_spi}_i {outbound_spi}_o and TS {local} === {remote}, {suite}"
     ),
     E.CHILD_SA_FAILED: "CHILD_SA with {peer} failed: {reason}",
+    E.CHILD_SA_REKEYED: "CHILD_SA with SPI {inbound_spi}_i replaces {old_spi}_i",
     E.CHILD_SA_DELETED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o closed",
     E.CHILD_SA_EXPIRING: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o has few sequence numbers left",
     E.CHILD_SA_EXPIRED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o sends nothing any more",

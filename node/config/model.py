@@ -23,6 +23,8 @@ MAX_MESSAGE = 500
 MAX_PINGS = 10_000
 #: Bound on the packets of a Child SA: beyond it the sequence numbers are the bound (RFC 4303 3.3.3).
 MAX_PACKETS = 2**32 - 1
+#: Bounds on the life of an SA: a year, and more octets than its sequence numbers allow.
+MAX_LIFETIME, MAX_OCTETS = 31_536_000.0, 2**48
 #: The founding profile.
 DEFAULT_PROFILE = "asn1"
 #: Octets of a Unix socket's path without the final zero (unix(7)).
@@ -155,6 +157,40 @@ class HalfOpen:
     )
 
 
+def _share(default: float, description: str) -> Any:
+    return _setting(default, description, type="number", minimum=0, maximum=1)
+
+
+def _rekey(default: float) -> Any:
+    return _setting(
+        default,
+        "seconds after which it is replaced; 0: never, whatever it has sent",
+        type="number",
+        minimum=0,
+        maximum=MAX_LIFETIME,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """When an IKE SA is replaced by a new one, and when it ends (RFC 7296 2.8)."""
+
+    rekey: float = _rekey(14_400.0)
+    jitter: float = _share(
+        0.1, "share of that by which it happens earlier, at random, so that both ends do not do it at once"
+    )
+    margin: float = _share(0.1, "share of that after which it ends, where it could not be replaced; 0: never")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLifetime(Lifetime):
+    """When a Child SA is replaced: by time, and by what it has sent."""
+
+    rekey: float = _rekey(3600.0)
+    octets: int = _count(0, "octets of inner packets that it sends before that; 0: any number", 0, MAX_OCTETS)
+    packets: int = _count(0, "packets that it sends before that; 0: any number", 0, MAX_PACKETS)
+
+
 @dataclass(frozen=True, slots=True)
 class Ike:
     """The IKE SA."""
@@ -176,6 +212,7 @@ class Ike:
         minimum=0,
         maximum=3600,
     )
+    lifetime: Lifetime = field(default_factory=Lifetime)
     retransmit: Retransmit = field(default_factory=Retransmit)
     half_open: HalfOpen = field(default_factory=HalfOpen)
 
@@ -196,6 +233,7 @@ class Child:
         0,
         MAX_PACKETS,
     )
+    lifetime: ChildLifetime = field(default_factory=ChildLifetime)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ def main(arguments: Sequence[str]) -> int:
         print("ctl: no control socket: give -s SOCKET or set NODE_CONTROL__SOCKET", file=sys.stderr)
         return REFUSED if options.command == "health" else USAGE
     request = {"command": options.command}
-    if options.ike_spi:
-        request["ike_spi"] = options.ike_spi
+    if options.spi:
+        (name,) = COMMANDS[options.command] or ("spi",)
+        request[name] = options.spi
     try:
         _become_owner(path)
         answer = ask(path, request)
@@ -118,7 +119,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m node ctl", description="Ask a running node over its control socket."
     )
     parser.add_argument("command", choices=list(COMMANDS), help="what to ask for")
-    parser.add_argument("ike_spi", nargs="?", help="terminate: our SPI of one IKE SA (default: all of them)")
+    parser.add_argument(
+        "spi",
+        nargs="?",
+        help="our SPI of one IKE SA, or with -child the inbound SPI of one Child SA (default: all of them)",
+    )
     parser.add_argument("-s", "--socket", help="path of the control socket (default: $NODE_CONTROL__SOCKET)")
     parser.add_argument("-o", "--output", choices=["json", "text"], default="text", help="form of the answer")
     return parser

@@ -24,6 +24,10 @@ COMMANDS: dict[str, frozenset[str]] = {
     "version": frozenset(),
     "initiate": frozenset(),
     "terminate": frozenset({"ike_spi"}),
+    "rekey-ike": frozenset({"ike_spi"}),
+    "rekey-child": frozenset({"child_spi"}),
+    "delete-child": frozenset({"child_spi"}),
+    "create-child": frozenset({"ike_spi"}),
 }
 
 

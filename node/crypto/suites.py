@@ -2,7 +2,7 @@
 
 An IKE suite names encryption, integrity (not with AEAD), optionally the PRF (needed with AEAD), and the key
 exchange: `aes256gcm16-prfsha256-x25519`. An ESP suite names encryption, integrity (not with AEAD) and
-optionally `esn`.
+optionally a key exchange, which every rekey then has, and `esn`.
 """
 
 from node.model.proposal import AEAD_IDS, Suite, Transform
@@ -57,9 +57,10 @@ def ike_suite(text: str) -> Suite:
 
 def esp_suite(text: str) -> Suite:
     """The ESP suite of such a text. Raises ValueError that names the word and what was expected."""
-    encr, integ, esn = _parse(text, ("encryption", "integrity", "ESN"))
+    encr, integ, ke, esn = _parse(text, ("encryption", "integrity", "key exchange", "ESN"))
     transform = _encryption(text, encr, integ)
-    return Suite(ProtocolId.ESP, transform, _integrity(integ), esn=_ESN[esn] if esn else EsnId.NO_ESN)
+    number = _ESN[esn] if esn else EsnId.NO_ESN
+    return Suite(ProtocolId.ESP, transform, _integrity(integ), ke=_KE[ke] if ke else None, esn=number)
 
 
 def _parse(text: str, allowed: tuple[str, ...]) -> tuple[str | None, ...]:

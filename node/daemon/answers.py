@@ -1,12 +1,13 @@
 """What a running node answers on its control socket."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from node.config import Role
 from node.control.protocol import Request, RequestError
 from node.daemon.node import Node
+from node.ike.children import ChildState
 from node.ike.status import SaStatus
 from node.net import clock
 from node.version import VERSION
@@ -26,7 +27,15 @@ def handle(node: Node, request: Request) -> Mapping[str, Any]:
         case "initiate":
             return _initiate(node)
         case "terminate":
-            return _terminate(node, request.arguments.get("ike_spi"))
+            return {"deleted": _each_ike_sa(node, request, node.terminate)}
+        case "rekey-ike":
+            return {"rekeyed": _each_ike_sa(node, request, node.rekey_ike)}
+        case "create-child":
+            return {"asked": _each_ike_sa(node, request, node.create_child)}
+        case "rekey-child":
+            return {"rekeyed": _each_child_sa(node, request, node.rekey_child)}
+        case "delete-child":
+            return {"deleted": _each_child_sa(node, request, node.delete_child)}
     raise RequestError(f"{request.command} is not implemented")
 
 
@@ -90,14 +99,24 @@ def _initiate(node: Node) -> dict[str, Any]:
     return {"initiated": f"{node.config.peer.address}:{node.config.peer.port}"}
 
 
-def _terminate(node: Node, ike_spi: str | None) -> dict[str, Any]:
-    if ike_spi is None:
-        known = [sa.spi_i if sa.is_initiator else sa.spi_r for sa in node.endpoint.sas()]
-        for spi in known:
-            node.terminate(bytes.fromhex(spi))
-        return {"deleted": len(known)}
-    try:
-        node.terminate(bytes.fromhex(ike_spi))
-    except (ValueError, KeyError):
-        raise RequestError(f"no IKE SA has our SPI {ike_spi[:40]!r}") from None
-    return {"deleted": 1}
+def _each_ike_sa(node: Node, request: Request, act: Callable[[bytes], None]) -> int:
+    """Do it to the IKE SA with the given SPI of ours, or to each one; returns to how many."""
+    known = [
+        sa.spi_i if sa.is_initiator else sa.spi_r for sa in node.endpoint.sas() if sa.phase != "DELETING"
+    ]
+    return _each(known, request.arguments.get("ike_spi"), "IKE SA has our SPI", act)
+
+
+def _each_child_sa(node: Node, request: Request, act: Callable[[bytes], None]) -> int:
+    """Do it to the Child SA with the given inbound SPI, or to each one in use; returns to how many."""
+    children = (child for sa in node.endpoint.sas() for child in sa.children)
+    known = [child.inbound_spi for child in children if child.state == ChildState.INSTALLED]
+    return _each(known, request.arguments.get("child_spi"), "Child SA has inbound SPI", act)
+
+
+def _each(known: Sequence[str], chosen: str | None, words: str, act: Callable[[bytes], None]) -> int:
+    if chosen is not None and chosen.lower() not in known:
+        raise RequestError(f"no {words} {chosen[:40]!r}; there are {', '.join(known) or 'none'}")
+    for spi in known if chosen is None else [chosen]:
+        act(bytes.fromhex(spi))
+    return len(known) if chosen is None else 1

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.config import Config
+from node.config.model import Lifetime as ConfiguredLifetime
 from node.crypto.suites import esp_suite, ike_suite
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
 from node.ike.endpoint import Endpoint
 from node.ike.extensions import SIGNATURE_HASHES
-from node.ike.settings import Limits, Retransmission, Settings
+from node.ike.settings import Lifetime, Limits, Retransmission, Settings
 from node.model.registry import HashId
 from node.model.selectors import network
 from node.net import clock
@@ -74,6 +75,8 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         replay_window=config.child.replay_window,
         initial_contact=config.ike.initial_contact,
         reveal_keys=bool(config.keylog.file),
+        ike_lifetime=_lifetime(config.ike.lifetime),
+        child_lifetime=_lifetime(config.child.lifetime),
         assumed_hashes=profile.assumed_hashes,
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries
@@ -85,6 +88,11 @@ def settings(config: Config, credentials: Credentials) -> Settings:
             half_open_lifetime=half_open.lifetime,
         ),
     )
+
+
+def _lifetime(configured: ConfiguredLifetime) -> Lifetime:
+    rekey = configured.rekey
+    return Lifetime(rekey, configured.jitter * rekey, configured.margin * rekey)
 
 
 def endpoint(config: Config, credentials: Credentials) -> Endpoint:

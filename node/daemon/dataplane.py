@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.errors import DropReason
-from node.esp.sa import ESN_LIMIT
+from node.esp.sa import ESN_LIMIT, Volume
 from node.esp.sad import RekeyNeeded, Sad, SaStatus
 from node.esp.tunnel import Incoming, Outgoing, Tunnel
 from node.eventlog import EventLog
@@ -50,19 +50,34 @@ Sent = Callable[[bytes, Outgoing], None]
 Strayed = Callable[[bytes, Path], None]
 
 
-class DataPlane:
-    """Encapsulates and decapsulates. `deliver` and `sent` are set by the inner side, `strayed` by the node.
+#: Hears of a Child SA, by its inbound SPI, that has sent what it may before it is to be replaced, or ever.
+Expired = Callable[[bytes, bool], None]
 
-    `max_packets` bounds what one Child SA sends; 0: its sequence numbers do.
+
+class DataPlane:
+    """Encapsulates and decapsulates.
+
+    `deliver` and `sent` are set by the inner side, `strayed` and `expired` by the node.
+
+    `max_packets` bounds what one Child SA sends; 0: its sequence numbers do. `volume` is what it sends before
+    `expired` is told.
     """
 
-    def __init__(self, sender: Sender, log: EventLog, entropy: Entropy, max_packets: int = 0) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        log: EventLog,
+        entropy: Entropy,
+        max_packets: int = 0,
+        volume: Volume | None = None,
+    ) -> None:
         self._sender, self._log = sender, log
-        self._sad = Sad(entropy, max_packets or ESN_LIMIT)
+        self._sad = Sad(entropy, max_packets or ESN_LIMIT, volume)
         self._tunnel = Tunnel(self._sad)
         self.deliver: Deliver = lambda packet, origin: None
         self.sent: Sent = lambda packet, outgoing: None
         self.strayed: Strayed = lambda ike_spi, path: None
+        self.expired: Expired = lambda inbound_spi, hard: None
 
     def add_inbound(self, child: ChildSa) -> None:
         """Accept the Child SA's packets from now on."""
@@ -71,6 +86,10 @@ class DataPlane:
     def add_outbound(self, child: ChildSa) -> None:
         """Send through the Child SA from now on."""
         self._sad.add_outbound(child)
+
+    def hand_over(self, old_spi: bytes, ike_spi: bytes) -> None:
+        """The Child SAs of one IKE SA belong to another one now."""
+        self._sad.hand_over(old_spi, ike_spi)
 
     def move(self, inbound_spi: bytes, path: Path) -> None:
         """Send on this path from now on."""
@@ -112,6 +131,7 @@ class DataPlane:
         name = EventName.CHILD_SA_EXPIRED if notice.exhausted else EventName.CHILD_SA_EXPIRING
         spis = {"inbound_spi": notice.inbound_spi.hex(), "outbound_spi": notice.outbound_spi.hex()}
         self._log.emit(name, **spis)
+        self.expired(notice.inbound_spi, notice.exhausted)
 
     def lost(self, detail: str, reason: DropReason = DropReason.TUN_QUEUE_FULL) -> None:
         """An inner packet could not be handed over to the TUN device, or could not be made."""

@@ -36,6 +36,12 @@ class Keepalives:
         if ike_spi in self._paths:
             self.begin(ike_spi, path, now)
 
+    def replaced(self, old_spi: bytes, ike_spi: bytes) -> None:
+        """Another IKE SA goes on where this one was."""
+        path = self._paths.pop(old_spi, None)
+        if path is not None:
+            self._paths[ike_spi] = path
+
     def end(self, ike_spi: bytes) -> None:
         """It is gone."""
         path = self._paths.pop(ike_spi, None)

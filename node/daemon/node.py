@@ -23,6 +23,7 @@ from node.daemon.keylog import KeyLog
 from node.daemon.start import Started
 from node.errors import DropReason
 from node.esp.host import Host
+from node.esp.sa import Volume
 from node.ike.outputs import (
     Dropped,
     Event,
@@ -34,6 +35,7 @@ from node.ike.outputs import (
     RemoveSa,
     SaDown,
     SaMoved,
+    SaReplaced,
     SaUp,
     Transmit,
 )
@@ -62,7 +64,9 @@ class Node:
         self.config, self.log = started.config, started.log
         self.endpoint, self.transport = started.endpoint, started.transport
         self._keylog = started.keylog
-        self.plane = DataPlane(self.transport, self.log, entropy, self.config.child.max_packets)
+        child = self.config.child
+        volume = Volume(child.lifetime.octets, child.lifetime.packets)
+        self.plane = DataPlane(self.transport, self.log, entropy, child.max_packets, volume)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()
@@ -77,6 +81,7 @@ class Node:
         self._inner = self._inner_side(started, entropy)
         self._demo.attach(self._inner)
         self.plane.strayed = self._strayed
+        self.plane.expired = self._expire
         self.alive = Keepalives(self.config.ike.keepalive, self.transport.send)
         self._alive_timer: asyncio.TimerHandle | None = None
         self._loop.set_exception_handler(lambda _, context: self._on_loop_error(context))
@@ -98,6 +103,26 @@ class Node:
     def terminate(self, ike_spi: bytes) -> None:
         """Delete one IKE SA, by our SPI. Raises KeyError where there is none."""
         self.endpoint.delete(ike_spi, clock.monotonic())
+        self._pump()
+
+    def rekey_ike(self, ike_spi: bytes) -> None:
+        """Replace one IKE SA, by our SPI. Raises KeyError where there is none."""
+        self.endpoint.rekey_ike(ike_spi, clock.monotonic())
+        self._pump()
+
+    def create_child(self, ike_spi: bytes) -> None:
+        """Ask for a Child SA over this IKE SA, unless it has one. Raises KeyError where there is none."""
+        self.endpoint.create_child(ike_spi, clock.monotonic())
+        self._pump()
+
+    def rekey_child(self, inbound_spi: bytes) -> None:
+        """Replace one Child SA. Raises KeyError where there is none."""
+        self.endpoint.rekey_child(inbound_spi, clock.monotonic())
+        self._pump()
+
+    def delete_child(self, inbound_spi: bytes) -> None:
+        """Delete one Child SA. Raises KeyError where there is none."""
+        self.endpoint.delete_child(inbound_spi, clock.monotonic())
         self._pump()
 
     def stop(self, reason: str, code: int = EXIT_OK) -> None:
@@ -250,17 +275,12 @@ class Node:
             case Transmit():
                 for datagram in output.datagrams:
                     self.transport.send_message(datagram, output.path)
-            case InstallInbound():
-                self.plane.add_inbound(output.child)
-            case InstallOutbound():
-                self.plane.add_outbound(output.child)
-                self._child_up(output.child)
-            case MoveSa():
-                self.plane.move(output.inbound_spi, output.path)
+            case InstallInbound() | InstallOutbound() | MoveSa() | RemoveSa():
+                self._install(output)
             case SaMoved():
                 self._keep_alive(output)
-            case RemoveSa():
-                self.plane.remove(output.inbound_spi)
+            case SaReplaced():
+                self._replaced(output)
             case Event():
                 self._event(output)
             case Dropped():
@@ -268,6 +288,20 @@ class Node:
             case SaUp() | SaDown():
                 self._keep_alive(output)
                 self._sa_changed(output)
+
+    def _install(self, output: InstallInbound | InstallOutbound | MoveSa | RemoveSa) -> None:
+        """What concerns the SAD."""
+        match output:
+            case InstallInbound():
+                self.plane.add_inbound(output.child)
+            case InstallOutbound():
+                self.plane.add_outbound(output.child)
+                if output.replaces is None:
+                    self._child_up(output.child)
+            case MoveSa():
+                self.plane.move(output.inbound_spi, output.path)
+            case RemoveSa():
+                self.plane.remove(output.inbound_spi)
 
     def _event(self, event: Event) -> None:
         # Anybody who saw a request can repeat it without end: that must not fill a disk.
@@ -287,6 +321,19 @@ class Node:
             case SaDown():
                 self.alive.end(change.ike_spi)
         self._watch_silence()
+
+    def _replaced(self, change: SaReplaced) -> None:
+        """A new IKE SA goes on where the old one was."""
+        self.plane.hand_over(change.old_spi, change.ike_spi)
+        self.alive.replaced(change.old_spi, change.ike_spi)
+        if change.old_spi in self._initiated:
+            self._initiated.remove(change.old_spi)
+            self._initiated.add(change.ike_spi)
+        self._watch_silence()
+
+    def _expire(self, inbound_spi: bytes, hard: bool) -> None:
+        self.endpoint.expire_child(inbound_spi, clock.monotonic(), hard=hard)
+        self._pump()
 
     def _sa_changed(self, change: SaUp | SaDown) -> None:
         if not change.is_initiator:

@@ -4,6 +4,7 @@ Keys enter the Sealer when the SA is made and are not kept here. Counters only g
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from node.errors import DropReason
@@ -16,6 +17,15 @@ from node.ports import Sealer
 #: The last sequence number that may be sent: the counter never wraps (RFC 4303 3.3.3).
 SEQUENCE_LIMIT: Final = (1 << 32) - 1
 ESN_LIMIT: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What an SA may send before it is replaced: octets of inner packets, and packets; 0: any number."""
+
+    octets: int = 0
+    packets: int = 0
+
 
 #: A rekey is asked for when an eighth of the sequence numbers is left, so that it ends before they do.
 REKEY_MARGIN: Final = 8
@@ -63,7 +73,7 @@ class OutboundSa:
     installed.
 
     `sequence` is the last number that was sent. `alarm` is the next number at which the slow path must
-    look: first to ask for a rekey, then to stop.
+    look: whether so much was sent that a rekey is to be asked for, then to stop.
     """
 
     __slots__ = (
@@ -97,7 +107,7 @@ class OutboundSa:
         self.esn = esn
         self.serial = serial
         self.limit = limit
-        self.alarm = limit - limit // REKEY_MARGIN
+        self.alarm = 0
         self.mask = alignment(sealer.block) - 1
         self.trailers4 = _TRAILERS4
         self.trailers6 = _TRAILERS6

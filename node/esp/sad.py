@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 
 from node.crypto.aead import sealer
 from node.errors import DropReason, LocalMisuse
+from node.esp.inner import MAX_PACKET
 from node.esp.packet import MIN_SPI
-from node.esp.sa import ESN_LIMIT, SEQUENCE_LIMIT, InboundSa, OutboundSa, count
+from node.esp.sa import ESN_LIMIT, REKEY_MARGIN, SEQUENCE_LIMIT, InboundSa, OutboundSa, Volume, count
 from node.esp.selectors import Selectors
 from node.esp.spd import Spd
 from node.model.child import ESP_SPI_SIZE, ChildSa, DirectionKeys
@@ -31,9 +32,7 @@ _REPLAYED: Final = (DropReason.ESP_REPLAYED, DropReason.ESP_STALE)
 
 
 class RekeyNeeded(NamedTuple):
-    """An outbound SA comes to the end of its sequence numbers; `exhausted` says that it has stopped
-    sending.
-    """
+    """An outbound SA has sent what it may before it is replaced; `exhausted`: it has stopped sending."""
 
     inbound_spi: bytes
     outbound_spi: bytes
@@ -82,19 +81,31 @@ class _Entry:
 
 
 class Sad:
-    """All Child SAs of a node. `max_packets` bounds what one SA may send, at most its sequence number space.
+    """All Child SAs of a node. `max_packets` bounds what one SA may send, at most its sequence number space;
+    `volume` is what it may send before a rekey is asked for.
 
     Adding raises LocalMisuse for an SPI that is in use, reserved or not 4 octets, for an SA that is no ESP
     SA or has no selectors, and for what the crypto layer cannot do; nothing is changed then.
     """
 
-    __slots__ = ("_entries", "_entropy", "_max_packets", "_notices", "_serial", "by_spi", "dropped", "spd")
+    __slots__ = (
+        "_entries",
+        "_entropy",
+        "_max_packets",
+        "_notices",
+        "_serial",
+        "_volume",
+        "by_spi",
+        "dropped",
+        "spd",
+    )
 
-    def __init__(self, entropy: Entropy, max_packets: int = ESN_LIMIT) -> None:
+    def __init__(self, entropy: Entropy, max_packets: int = ESN_LIMIT, volume: Volume | None = None) -> None:
         if max_packets < 1:
             raise LocalMisuse(f"an SA must be allowed at least one packet, not {max_packets}")
         self._entropy = entropy
         self._max_packets = max_packets
+        self._volume = volume or Volume()
         self._entries: dict[bytes, _Entry] = {}
         #: Inbound SAs by SPI, for the tunnel.
         self.by_spi: dict[int, InboundSa] = {}
@@ -128,6 +139,7 @@ class Sad:
         entry.outbound = OutboundSa(
             child.outbound_spi, protection, child.path, selectors, esn, self._serial, limit
         )
+        entry.outbound.alarm = self._next_alarm(entry.outbound)
         self._entries[child.inbound_spi] = entry
         self.spd.add(entry.outbound)
 
@@ -140,6 +152,12 @@ class Sad:
         if entry.outbound is not None:
             entry.outbound.path = path
         return True
+
+    def hand_over(self, old_spi: bytes, ike_spi: bytes) -> None:
+        """The Child SAs of one IKE SA, by our SPI of it, belong to another one now."""
+        for entry in self._entries.values():
+            if entry.ike_spi == old_spi:
+                entry.ike_spi = ike_spi
 
     def strayed(self, inbound_spi: bytes, path: Path) -> bytes | None:
         """Our SPI of its IKE SA where a packet of this SA came on another path than its own leave on."""
@@ -179,11 +197,25 @@ class Sad:
         send.
         """
         exhausted = sa.sequence >= sa.limit
-        if not sa.rekey_wanted or (exhausted and not sa.stopped):
+        wanted = exhausted or sa.sequence >= self._soft_limit(sa) or 0 < self._volume.octets <= sa.octets
+        if (wanted and not sa.rekey_wanted) or (exhausted and not sa.stopped):
             self._notices.append(RekeyNeeded(self._inbound_spi(sa), sa.spi, exhausted))
-        sa.rekey_wanted, sa.stopped = True, exhausted
-        sa.alarm = sa.limit
+        sa.rekey_wanted, sa.stopped = sa.rekey_wanted or wanted, exhausted
+        sa.alarm = self._next_alarm(sa)
         return exhausted
+
+    def _soft_limit(self, sa: OutboundSa) -> int:
+        """The sequence number at which a rekey is asked for."""
+        return min(sa.limit - sa.limit // REKEY_MARGIN, self._volume.packets or sa.limit)
+
+    def _next_alarm(self, sa: OutboundSa) -> int:
+        """The next sequence number at which to look: with octets, no later than packets may reach them."""
+        if sa.rekey_wanted:
+            return sa.limit
+        soft = self._soft_limit(sa)
+        if not self._volume.octets:
+            return soft
+        return min(soft, sa.sequence + max(1, (self._volume.octets - sa.octets) // MAX_PACKET))
 
     def _inbound_spi(self, sa: OutboundSa) -> bytes:
         return next((spi for spi, entry in self._entries.items() if entry.outbound is sa), b"")

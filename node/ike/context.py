@@ -58,6 +58,11 @@ class Children:
         """Remember an installed Child SA."""
         self._by_spi[child.inbound_spi] = (child, owner)
 
+    def ike_spi(self, spi: bytes) -> bytes | None:
+        """Our SPI of the IKE SA that a Child SA belongs to."""
+        found = self._by_spi.get(spi)
+        return None if found is None else found[0].ike_spi
+
     def discard(self, spi: bytes) -> None:
         """Forget it."""
         self._by_spi.pop(spi, None)
@@ -75,7 +80,10 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Handed to every IKE SA. `close` ends another one, by our SPI: silently, with a reason, at a time."""
+    """Handed to every IKE SA.
+
+    `close` ends another one, by our SPI: silently, with a reason, at a time. `ike_spi` makes a free SPI.
+    """
 
     settings: Settings
     codec: Codec
@@ -88,6 +96,7 @@ class Context:
     children: Children
     contacts: Contacts
     close: Callable[[bytes, str, float], None]
+    ike_spi: Callable[[], bytes]
 
     def local_id(self, kind: PayloadType) -> Identification:
         """Our identity as an IDi or IDr payload."""

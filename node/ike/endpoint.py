@@ -26,7 +26,7 @@ from node.errors import (
     PeerIncompatible,
     PeerMisbehaved,
 )
-from node.ike import moves, receive
+from node.ike import lifetimes, moves, receive
 from node.ike.contacts import Contacts
 from node.ike.context import Children, Context, KeyPairs
 from node.ike.echoes import Echoes
@@ -39,7 +39,8 @@ from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
 from node.ike.settings import Settings
 from node.ike.status import SaStatus, status_of
-from node.ike.tasks import informational, init
+from node.ike.tasks import create_child, init, rekey, shares
+from node.ike.tasks.delete import delete_child, delete_ike
 from node.ike.timers import Timers
 from node.ike.transcript import Transcript
 from node.ike.window import digest
@@ -100,6 +101,7 @@ class Endpoint:
             Children(),
             Contacts(),
             self._close,
+            self._new_spi,
         )
         self._sas: dict[bytes, IkeSa] = {}
         self._half_open = HalfOpen(settings.limits)
@@ -132,13 +134,14 @@ class Endpoint:
                 self._keep_house(key, now)
                 continue
             sa.timeout(now)
+            lifetimes.pass_time(sa, now)
             self._settle(sa, now)
 
     # -- commands --------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Make a key pair for the preferred suite in advance."""
-        self._context.key_pairs.prepare(init.group_of(self._context.settings.ike_suites[0]))
+        self._context.key_pairs.prepare(shares.group_of(self._context.settings.ike_suites[0]))
 
     def initiate(self, path: Path, now: float, nat_path: Path | None = None) -> bytes:
         """Start an IKE SA with the peer on `path`; returns our SPI.
@@ -169,7 +172,39 @@ class Endpoint:
         """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none."""
         sa = self._sas[ike_spi]
         if sa.phase is not Phase.DELETING:
-            informational.delete(sa, "deleted by us", now)
+            delete_ike(sa, "deleted by us", now)
+            self._settle(sa, now)
+
+    def delete_child(self, inbound_spi: bytes, now: float) -> None:
+        """Delete the Child SA with this inbound SPI at both ends. Raises KeyError where there is none."""
+        sa = self._owner(inbound_spi)
+        delete_child(sa, inbound_spi, now)
+        self._settle(sa, now)
+
+    def create_child(self, ike_spi: bytes, now: float) -> None:
+        """Ask for a Child SA of the configured selectors, unless there is one. Raises KeyError."""
+        sa = self._sas[ike_spi]
+        create_child.create(sa, now)
+        self._settle(sa, now)
+
+    def rekey_child(self, inbound_spi: bytes, now: float) -> None:
+        """Replace the Child SA with this inbound SPI. Raises KeyError where there is none."""
+        sa = self._owner(inbound_spi)
+        create_child.rekey(sa, inbound_spi, now)
+        self._settle(sa, now)
+
+    def rekey_ike(self, ike_spi: bytes, now: float) -> None:
+        """Replace the IKE SA with this SPI of ours. Raises KeyError where there is none."""
+        sa = self._sas[ike_spi]
+        rekey.rekey(sa, now)
+        self._settle(sa, now)
+
+    def expire_child(self, inbound_spi: bytes, now: float, *, hard: bool) -> None:
+        """A Child SA has sent nearly all, or with `hard` all, that it may; it may be gone by now."""
+        owner = self._context.children.ike_spi(inbound_spi)
+        if owner in self._sas:
+            sa = self._sas[owner]
+            lifetimes.expire(sa, inbound_spi, now, hard=hard)
             self._settle(sa, now)
 
     def delete_all(self, now: float) -> None:
@@ -280,8 +315,8 @@ class Endpoint:
     ) -> None:
         context = self._context
         spi_i, spi_r = envelope.header.spi_i, self._new_spi()
-        pair = context.key_pairs.take(init.group_of(offer.suite))
-        nonce_r = context.entropy(init.NONCE_SIZE)
+        pair = context.key_pairs.take(shares.group_of(offer.suite))
+        nonce_r = context.entropy(shares.NONCE_SIZE)
         transcript = Transcript(envelope.octets, b"", offer.nonce_i, nonce_r)
         data = InitReplied(offer.suite, transcript, pair, offer.peer_public)
         sa = IkeSa(context, path, spi_i, spi_r, data, now)
@@ -340,8 +375,20 @@ class Endpoint:
         sa.close(reason)
         self._settle(sa, now)
 
+    def _owner(self, inbound_spi: bytes) -> IkeSa:
+        """The IKE SA of a Child SA. Raises KeyError."""
+        sa = self._sas[self._context.children.ike_spi(inbound_spi) or b""]
+        if inbound_spi not in sa.children:
+            raise KeyError(inbound_spi)
+        return sa
+
     def _settle(self, sa: IkeSa, now: float) -> None:
         """Bring the tables in line with what has become of `sa`."""
+        while sa.touched:
+            new = sa.touched.pop()
+            self._sas[new.local_spi] = new
+            new.advance(now)
+            self._settle(new, now)
         spi = sa.local_spi
         if sa.phase is Phase.CLOSED:
             if self._sas.pop(spi, None) is not None and sa.window.answered is not None:

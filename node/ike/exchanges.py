@@ -87,7 +87,14 @@ EXCHANGES: dict[ExchangeType, Exchange] = {
             PayloadType.CP: (0, 1),
             **_ANY,
         },
-        response={},
+        response={
+            PayloadType.SA: (1, 1),
+            PayloadType.NONCE: (1, 1),
+            PayloadType.KE: (0, 1),
+            PayloadType.TSI: (0, 1),
+            PayloadType.TSR: (0, 1),
+            **_ANY,
+        },
     ),
     ExchangeType.INFORMATIONAL: Exchange(
         protected=True,

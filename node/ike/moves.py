@@ -38,8 +38,8 @@ def follow(sa: IkeSa, path: Path) -> None:
         local = f"{path.local_host}:{path.local_port}"
         sa.event(EventName.PEER_MOVED, old=old.peer, new=path.peer, local=local)
         sa.context.emit(SaMoved(sa.local_spi, path))
-        for spi, child in sa.children.items():
-            sa.children[spi] = replace(child, path=path)
+        for spi, owned in sa.children.items():
+            sa.children[spi] = replace(owned, child=replace(owned.child, path=path))
             sa.context.emit(MoveSa(spi, path))
 
 

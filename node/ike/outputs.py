@@ -32,9 +32,13 @@ class InstallInbound:
 
 @dataclass(frozen=True, slots=True)
 class InstallOutbound:
-    """Send inner packets that match `child`'s selectors through it from now on."""
+    """Send inner packets that match `child`'s selectors through it from now on.
+
+    `replaces` is the inbound SPI of the Child SA that it takes over from, None for a new one.
+    """
 
     child: ChildSa
+    replaces: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,14 @@ class MoveSa:
 
     inbound_spi: bytes
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SaReplaced:
+    """The IKE SA with our SPI `ike_spi` has taken the place, and the Child SAs, of the one with `old_spi`."""
+
+    old_spi: bytes
+    ike_spi: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,7 @@ Output = (
     | InstallOutbound
     | RemoveSa
     | MoveSa
+    | SaReplaced
     | SaUp
     | SaMoved
     | SaDown

@@ -13,6 +13,7 @@ from enum import StrEnum
 from node.crypto.kex import KeyPair
 from node.crypto.keymat import IkeKeys
 from node.ike.transcript import Transcript
+from node.model.payloads import Payload
 from node.model.proof import AuthVerified
 from node.model.proposal import Suite
 from node.ports import Sealer
@@ -105,15 +106,24 @@ class Established:
 
 
 @dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """Another IKE SA has taken its place and its Child SAs; whoever made that one deletes this one."""
+
+    protection: Protection
+    phase = Phase.REKEYED
+
+
+@dataclass(frozen=True, slots=True)
 class Deleting:
     """Our last request is on its way; its answer, or giving up, closes the SA.
 
-    `was_up`: it had been established.
+    `was_up`: it had been established. `last` are the payloads of that request until it is sent.
     """
 
     protection: Protection
     reason: str
     was_up: bool
+    last: tuple[Payload, ...] | None = None
     phase = Phase.DELETING
 
 
@@ -125,4 +135,4 @@ class Closed:
     phase = Phase.CLOSED
 
 
-PhaseData = InitSent | InitReplied | AuthSent | Established | Deleting | Closed
+PhaseData = InitSent | InitReplied | AuthSent | Established | Rekeyed | Deleting | Closed

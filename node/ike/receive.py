@@ -24,7 +24,7 @@ from node.ike.outputs import Dropped, Transmit
 from node.ike.phases import AuthSent, InitReplied, InitSent
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
-from node.ike.tasks import auth, informational, init
+from node.ike.tasks import auth, create, informational, init, rekey
 from node.ike.tasks.reply import Reply
 from node.model.events import EventName
 from node.model.message import Envelope, Fragment, Message, Path
@@ -68,6 +68,7 @@ def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
 def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: float) -> None:
     try:
         exchanges.check(message)
+        rekey.claim(sa, message, now)
         reply = _handle(sa, message, now)
     except LocalMisuse:
         raise
@@ -89,9 +90,9 @@ def _handle(sa: IkeSa, message: Message, now: float) -> Reply:
         case ExchangeType.IKE_AUTH:
             return auth.answer(sa, message, now)
         case ExchangeType.CREATE_CHILD_SA:
-            return informational.decline_child()
+            return create.answer(sa, message, now)
         case _:
-            return informational.answer(sa, message)
+            return informational.answer(sa, message, now)
 
 
 def _refuse(sa: IkeSa, envelope: Envelope, path: Path, error: IkeError) -> None:
@@ -136,7 +137,7 @@ def _complete(sa: IkeSa, message: Message, now: float) -> None:
     if message.header.exchange == ExchangeType.IKE_AUTH:
         auth.complete(sa, message, now)
     else:
-        informational.complete(sa)
+        informational.complete(sa, message, now)
 
 
 def _fail(sa: IkeSa, error: IkeError, now: float) -> None:

@@ -7,10 +7,14 @@ Rules:
 3. What arrives is judged in `node.ike.receive`; nothing here reads a message.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from node.errors import LocalMisuse
 from node.ike import exchanges
+from node.ike.agenda import Agenda, Task
+from node.ike.children import OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
 from node.ike.outputs import Event, RemoveSa, SaDown, SaUp, Transmit
@@ -23,13 +27,13 @@ from node.ike.phases import (
     Phase,
     PhaseData,
     Protection,
+    Rekeyed,
 )
 from node.ike.window import Window
-from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Envelope, Header, HeaderFlags, Message, Path
-from node.model.payloads import Payload
-from node.model.registry import ExchangeType
+from node.model.payloads import Delete, Payload
+from node.model.registry import ExchangeType, ProtocolId
 from node.pki.identity import describe
 
 #: How long after an unprotected refusal of IKE_SA_INIT we still wait for a better answer, in seconds: such a
@@ -43,6 +47,7 @@ class IkeSa:
     __slots__ = (
         "_give_up_at",
         "_refusal",
+        "agenda",
         "begun",
         "children",
         "context",
@@ -50,25 +55,48 @@ class IkeSa:
         "extensions",
         "half_open_until",
         "is_initiator",
+        "lingering",
         "nat_path",
         "path",
+        "predecessor",
         "spi_i",
         "spi_r",
+        "times",
+        "touched",
         "window",
     )
 
     def __init__(
-        self, context: Context, path: Path, spi_i: bytes, spi_r: bytes, data: PhaseData | None, now: float
+        self,
+        context: Context,
+        path: Path,
+        spi_i: bytes,
+        spi_r: bytes,
+        data: PhaseData | None,
+        now: float,
+        *,
+        is_initiator: bool | None = None,
     ) -> None:
-        """`data` is None for an initiator that has not sent anything yet."""
+        """`data` is None for an initiator that has not sent anything yet.
+
+        `is_initiator` says who is the original initiator of an IKE SA that replaces another (RFC 7296 1.3.2).
+        """
         self.context, self.path, self.begun = context, path, now
         #: Where an initiator goes with its IKE_AUTH (`node.ike.moves`); None: it stays on `path`.
         self.nat_path: Path | None = None
         self.spi_i, self.spi_r = spi_i, spi_r
-        self.is_initiator = data is None
+        self.is_initiator = data is None if is_initiator is None else is_initiator
         self.data: PhaseData | None = data
         self.window = Window(context.settings.retransmission, context.entropy)
-        self.children: dict[bytes, ChildSa] = {}
+        self.agenda = Agenda(context.entropy)
+        self.children: dict[bytes, OwnedChild] = {}
+        #: Replaced Child SAs that still receive, by inbound SPI, and until when.
+        self.lingering: dict[bytes, float] = {}
+        self.times = Times()
+        #: The IKE SA that the peer replaced by this one while we were replacing it, too.
+        self.predecessor: IkeSa | None = None
+        #: Other IKE SAs that were made or changed here: the session table takes them up.
+        self.touched: list[IkeSa] = []
         self.extensions = Extensions()
         self.half_open_until: float | None = None
         self._refusal: str | None = None
@@ -102,7 +130,14 @@ class IkeSa:
     def deadline(self) -> float | None:
         """When `timeout` wants to be called next."""
         in_flight = self.window.in_flight
-        times = (self.half_open_until, self._give_up_at, in_flight.deadline if in_flight else None)
+        times = (
+            self.half_open_until,
+            self._give_up_at,
+            in_flight.deadline if in_flight else self.agenda.deadline(),
+            self.times.deadline(),
+            *(owned.times.deadline() for owned in self.children.values()),
+            *self.lingering.values(),
+        )
         return min((t for t in times if t is not None), default=None)
 
     # -- phases ----------------------------------------------------------------------------------------------
@@ -117,6 +152,7 @@ class IkeSa:
         """Both parties are authenticated."""
         self.enter(data)
         self.half_open_until = None
+        self.times = times(self.context.settings.ike_lifetime, data.since, self.context.entropy)
         peer = data.proof.peer
         self.context.contacts.establish(self.local_spi, peer.identity, data.since)
         identity = describe(peer.identity.id_type, peer.identity.data)
@@ -128,9 +164,11 @@ class IkeSa:
         """Nothing more is sent or expected."""
         if self.phase is Phase.CLOSED:
             return
-        was_up = self.data.was_up if isinstance(self.data, Deleting) else isinstance(self.data, Established)
+        was_up = self._was_up()
         self._drop_children()
         self.window.abandon()
+        self.agenda.clear()
+        self.times = Times()
         self.half_open_until = self._give_up_at = None
         self.context.contacts.end(self.local_spi)
         self.enter(Closed(reason))
@@ -143,24 +181,42 @@ class IkeSa:
         if extensions.nat.detected:
             self.event(EventName.NAT_DETECTED, local=extensions.nat.local, remote=extensions.nat.peer)
 
+    def _was_up(self) -> bool:
+        if isinstance(self.data, Deleting):
+            return self.data.was_up
+        return isinstance(self.data, Established | Rekeyed)
+
     # -- children --------------------------------------------------------------------------------------------
 
-    def add_child(self, child: ChildSa) -> None:
+    def add_child(self, owned: OwnedChild) -> None:
         """Remember a Child SA. Raises LocalMisuse where the IKE SA is not established."""
         if not isinstance(self.data, Established):
             raise LocalMisuse("a Child SA needs an established IKE SA")
-        self.children[child.inbound_spi] = child
-        self.context.children.add(child, self.data.proof.peer.identity)
+        self.children[owned.child.inbound_spi] = owned
+        self.context.children.add(owned.child, self.data.proof.peer.identity)
 
-    def remove_child(self, inbound_spi: bytes) -> None:
-        """Take a Child SA down."""
-        child = self.children.pop(inbound_spi)
+    def remove_child(self, inbound_spi: bytes, linger_until: float | None = None) -> None:
+        """Take a Child SA down; with `linger_until` it receives until then."""
+        owned = self.children.pop(inbound_spi)
+        spis = {"inbound_spi": inbound_spi.hex(), "outbound_spi": owned.child.outbound_spi.hex()}
+        self.event(EventName.CHILD_SA_DELETED, **spis)
+        if linger_until is None:
+            self._forget(inbound_spi)
+        else:
+            self.lingering[inbound_spi] = linger_until
+
+    def end_lingering(self, now: float) -> None:
+        """Forget what was replaced, and has received for long enough."""
+        for spi in tuple(spi for spi, until in self.lingering.items() if until <= now):
+            del self.lingering[spi]
+            self._forget(spi)
+
+    def _forget(self, inbound_spi: bytes) -> None:
         self.context.children.discard(inbound_spi)
         self.context.emit(RemoveSa(inbound_spi))
-        spis = {"inbound_spi": inbound_spi.hex(), "outbound_spi": child.outbound_spi.hex()}
-        self.event(EventName.CHILD_SA_DELETED, **spis)
 
     def _drop_children(self) -> None:
+        self.end_lingering(math.inf)
         for spi in tuple(self.children):
             self.remove_child(spi)
 
@@ -186,20 +242,50 @@ class IkeSa:
         self.context.emit(Transmit(sealed.datagrams, path))
         return sealed.octets
 
-    def begin_delete(self, reason: str, payloads: tuple[Payload, ...], now: float) -> None:
-        """Send the last request of this SA and take the children down; its answer closes the SA.
+    def ask(self, task: Task, now: float) -> None:
+        """Ask something of the peer, when its turn comes."""
+        self.agenda.add(task)
+        self.advance(now)
 
-        An SA without keys has nothing to send and closes at once.
+    def advance(self, now: float) -> None:
+        """Send the request of the next task, unless one is in flight or the IKE SA is not established."""
+        if self.window.in_flight is None and isinstance(self.data, Established):
+            chosen = self.agenda.next(now)
+            if chosen is not None:
+                task, payloads = chosen
+                self.send_request(task.exchange, payloads, now)
+
+    def put_off(self, task: Task, now: float) -> None:
+        """The peer is busy: ask again later. Where it stays so the IKE SA ends (RFC 7296 2.25)."""
+        if not self.agenda.put_off(task, now):
+            self.begin_delete("the peer keeps answering TEMPORARY_FAILURE", (Delete(ProtocolId.IKE),), now)
+
+    def begin_delete(self, reason: str, payloads: tuple[Payload, ...], now: float) -> None:
+        """Take the children down and send the last request of this SA, whose answer closes it.
+
+        Where a request is in flight it goes first: the peer takes them in order (RFC 7296 2.3). An SA without
+        keys has nothing to send and closes at once.
         """
         protection = self.protection
         if protection is None or self.phase is Phase.INIT_REPLIED:
             self.close(reason)
             return
-        was_up = isinstance(self.data, Established)
-        self.window.abandon()
+        was_up = self._was_up()
+        self.agenda.clear()
         self._drop_children()
-        self.enter(Deleting(protection, reason, was_up))
-        self.send_request(ExchangeType.INFORMATIONAL, payloads, now)
+        self.times = Times()
+        self.enter(Deleting(protection, reason, was_up, payloads))
+        if self.window.in_flight is None:
+            self.send_last(now)
+
+    def send_last(self, now: float) -> bool:
+        """Send the last request of an SA that is being deleted. False where it was sent before."""
+        data = self.data
+        if not isinstance(data, Deleting) or data.last is None:
+            return False
+        self.enter(replace(data, last=None))
+        self.send_request(ExchangeType.INFORMATIONAL, data.last, now)
+        return True
 
     # -- time ------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long an SA is used (RFC 7296 2.8), in seconds; 0: without end.
+
+    It is rekeyed after `rekey`, up to `jitter` earlier, so that both ends hardly ever do it at once; it ends
+    for good `margin` after that.
+    """
+
+    rekey: float = 0.0
+    jitter: float = 0.0
+    margin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration of one endpoint.
 
@@ -70,3 +83,5 @@ class Settings:
     assumed_hashes: frozenset[HashId] = frozenset()
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)
+    ike_lifetime: Lifetime = field(default_factory=Lifetime)
+    child_lifetime: Lifetime = field(default_factory=Lifetime)

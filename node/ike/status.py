@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from node.ike.children import OwnedChild
 from node.ike.phases import Established
 from node.ike.sa import IkeSa
-from node.model.child import ChildSa
 from node.pki.identity import describe
 
 
@@ -14,6 +14,7 @@ class ChildStatus:
 
     inbound_spi: str
     outbound_spi: str
+    state: str
     suite: str
     local: tuple[str, ...]
     peer: tuple[str, ...]
@@ -51,10 +52,12 @@ def status_of(sa: IkeSa) -> SaStatus:
     )
 
 
-def _child_status(child: ChildSa) -> ChildStatus:
+def _child_status(owned: OwnedChild) -> ChildStatus:
+    child = owned.child
     return ChildStatus(
         inbound_spi=child.inbound_spi.hex(),
         outbound_spi=child.outbound_spi.hex(),
+        state=str(owned.state),
         suite=str(child.suite),
         local=tuple(str(s) for s in child.local),
         peer=tuple(str(s) for s in child.peer),

@@ -46,6 +46,8 @@ class EventName(StrEnum):
     AUTHENTICATION_FAILED = "authentication_failed"
     IKE_SA_ESTABLISHED = "ike_sa_established"
     IKE_SA_FAILED = "ike_sa_failed"
+    IKE_SA_REKEYED = "ike_sa_rekeyed"
+    IKE_REKEY_FAILED = "ike_rekey_failed"
     IKE_SA_DELETED = "ike_sa_deleted"
     CREATE_CHILD_SA_SENT = "create_child_sa_sent"
     CREATE_CHILD_SA_RECEIVED = "create_child_sa_received"
@@ -60,6 +62,8 @@ class EventName(StrEnum):
     # the Child SA and the data path
     CHILD_SA_INSTALLED = "child_sa_installed"
     CHILD_SA_FAILED = "child_sa_failed"
+    CHILD_SA_REKEYED = "child_sa_rekeyed"
+    REKEY_COLLISION = "rekey_collision"
     CHILD_SA_DELETED = "child_sa_deleted"
     CHILD_SA_EXPIRING = "child_sa_expiring"
     CHILD_SA_EXPIRED = "child_sa_expired"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.engine import lives
 from tests.engine.harness import CODECS, RESPONDER, Pair, variant
 from tests.engine.strangers import limits
 
@@ -16,6 +17,13 @@ def codec(request: pytest.FixtureRequest) -> str:
 def pair(codec: str) -> Pair:
     """An initiator and a responder that have not met."""
     return Pair(codec)
+
+
+@pytest.fixture(params=[lives.first, lives.second], ids=["original initiator", "original responder"])
+def role(request: pytest.FixtureRequest) -> lives.Role:
+    """Who begins: makes of a pair (who asks, who answers)."""
+    chosen: lives.Role = request.param
+    return chosen
 
 
 @pytest.fixture

@@ -159,19 +159,6 @@ def test_deleting_an_unknown_child_changes_nothing(pair: Pair) -> None:
     assert pair.up()
 
 
-def test_create_child_sa_is_declined(pair: Pair) -> None:
-    pair.establish()
-    (sa,) = pair.initiator.endpoint._sas.values()
-    from node.ike.tasks import child
-    from node.model.payloads import Nonce
-
-    sa.send_request(ExchangeType.CREATE_CHILD_SA, (*child.request(sa, b"abcd"), Nonce(bytes(32))), pair.now)
-    pair.flush(pair.initiator)
-    pair.deliver(pair.take())
-    assert "N(NO_ADDITIONAL_SAS)" in pair.responder.event(E.CREATE_CHILD_SA_SENT).fields["payloads"]  # type: ignore[operator]
-    assert len(pair.responder.endpoint.sas()) == 1
-
-
 def test_a_status_notification_is_ignored(pair: Pair) -> None:
     pair.establish()
     ask(pair, pair.initiator, Notify(NotifyType(40000), b"?"))

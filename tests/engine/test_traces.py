@@ -22,6 +22,7 @@ from node.ike.outputs import (
     RemoveSa,
     SaDown,
     SaMoved,
+    SaReplaced,
     SaUp,
     Transmit,
 )
@@ -61,7 +62,7 @@ def fact(output: Output) -> Fact:
             return "dropped", output.reason, str(output.path)
         case KeysDerived():
             return "keys", output.spi_i, output.spi_r, str(output.suite)
-        case SaUp() | SaMoved() | SaDown() | MoveSa() | RemoveSa():
+        case SaUp() | SaMoved() | SaReplaced() | SaDown() | MoveSa() | RemoveSa():
             return type(output).__name__, str(output)
 
 

@@ -86,7 +86,7 @@ class TwoPorts(Pair):
         for output in node.outputs:
             if isinstance(output, MoveSa):
                 children[output.inbound_spi] = output.path
-        return {sa.path, *children.values(), *(child.path for child in sa.children.values())}
+        return {sa.path, *children.values(), *(owned.child.path for owned in sa.children.values())}
 
     def moved(self, node: Node) -> list[Path]:
         """The paths to which the node followed its peer."""

@@ -188,7 +188,7 @@ def test_the_sa_is_deleted(kind: Kind, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", BACKENDS)
 def test_the_sa_has_expired(kind: Kind, tmp_path: Path) -> None:
-    with broken(kind, {"child": {"max_packets": 20}}) as lab:
+    with broken(kind, {"child": {"max_packets": 20, "lifetime": {"rekey": 0}}}) as lab:
         assert lab.send("initiator") == {"sent"}
         lab.wait("initiator", "child_sa_expired")
         assert lab.wait("initiator", "packet_dropped").fields["reason"] == "esp_sequence_exhausted"

@@ -128,6 +128,18 @@ class Process:
                     pytest.fail(f"no {name} {fields}; seen:\n{seen}\nstderr:\n{self.errors}")
                 self._changed.wait(min(left, 1.0))
 
+    def wait_for_count(self, name: str, count: int) -> None:
+        """Wait until so many events of this name were told. Fails where they do not come."""
+        deadline = time.monotonic() + PATIENCE
+        with self._changed:
+            while sum(event["event"] == name for event in self.events) < count:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._readers[0].is_alive():
+                    pytest.fail(
+                        f"not {count} x {name}; seen: {[e['event'] for e in self.events]}\n{self.errors}"
+                    )
+                self._changed.wait(min(left, 1.0))
+
     def names(self) -> list[str]:
         """The names of all events so far."""
         with self._changed:

@@ -84,7 +84,12 @@ def test_a_node_whose_child_sa_ends(spawn: Spawn, tmp_path: Path) -> None:
     responder = spawn("--mode=ipsec-responder", "--port=0")
     port = str(responder.wait_for("udp_bound")["port"])
     path = str(tmp_path / "s")
-    variables = {"NODE_PEER__PORT": port, "NODE_CHILD__MAX_PACKETS": "8", "NODE_CONTROL__SOCKET": path}
+    variables = {
+        "NODE_PEER__PORT": port,
+        "NODE_CHILD__MAX_PACKETS": "8",
+        "NODE_CHILD__LIFETIME__REKEY": "0",
+        "NODE_CONTROL__SOCKET": path,
+    }
     initiator = spawn("--mode=ipsec-initiator", **variables)
     done = initiator.wait_for("pings_completed")
     assert (done["sent"], done["received"]) == (10, 7)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from node.crypto.keymat import IkeKeys
 from node.ike.phases import AuthSent, Established, InitReplied
-from node.ike.tasks.init import _sealers
+from node.ike.tasks.shares import protection_of
 from node.model.message import Header
 from node.model.proposal import Suite
 from node.wire.asn1 import codec
@@ -155,7 +155,7 @@ class Inner(Barrage):
             return
         header = codec.Asn1Codec().peek(octets).header
         suite, keys = self._keys[header.spi_i]
-        sealer = _sealers(suite, keys, header.from_original_initiator, _entropy).outbound
+        sealer = protection_of(suite, keys, header.from_original_initiator, _entropy).outbound
         start, end = codec._frame(octets)
         plain = _opened(suite, keys, header, octets[start:end], codec._read_encrypted(octets, end, sealer))
         self._let_derive(side, octets)
@@ -182,7 +182,7 @@ class Inner(Barrage):
 
 def _opened(suite: Suite, keys: IkeKeys, header: Header, aad: bytes, blob: bytes) -> bytes:
     """The plaintext of a message, by what its receiver has."""
-    return _sealers(suite, keys, not header.from_original_initiator, _entropy).inbound.open(aad, blob)
+    return protection_of(suite, keys, not header.from_original_initiator, _entropy).inbound.open(aad, blob)
 
 
 def _aligned(plain: bytes, block: int) -> bytes:

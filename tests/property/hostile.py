@@ -27,7 +27,7 @@ from node.esp.ip import Echo, pack, pack_echo, pack_udp
 from node.eventlog import EventLog
 from node.ike.phases import AuthSent, Established, InitReplied
 from node.ike.sa import IkeSa
-from node.ike.tasks.init import _sealers
+from node.ike.tasks.shares import protection_of
 from node.model.child import ChildSa
 from node.model.message import Header, HeaderFlags, Path
 from node.model.registry import ExchangeType, PayloadType
@@ -234,8 +234,8 @@ def keys_of(node: Node) -> set[bytes]:
             keys = sa.protection.keys
             values = (getattr(keys, name) for name in keys.__slots__)
             found |= {value.reveal() for value in values if isinstance(value, Secret)}
-        for child in sa.children.values():
-            pairs = (child.inbound, child.outbound)
+        for owned in sa.children.values():
+            pairs = (owned.child.inbound, owned.child.outbound)
             found |= {key.reveal() for pair in pairs for key in (pair.encr, pair.integ)}
     return found
 
@@ -496,7 +496,7 @@ class Insider:
     def esp(self, side: Side, sequence: int) -> bool:
         """An ESP packet to `side` with any inner packet; False where no Child SA is up."""
         author = self._stage.other(side)
-        children = [c for sa in author.established() for c in sa.children.values()]
+        children = [o.child for sa in author.established() for o in sa.children.values()]
         if not children:
             return False
         child: ChildSa = children[-1]
@@ -543,7 +543,7 @@ def _twin(author: Side, sa: IkeSa) -> aead.CbcSealer | aead.AeadSealer | aead.Nu
     data, protection = sa.data, sa.protection
     assert isinstance(data, AuthSent | Established | InitReplied)
     assert protection is not None
-    opener = _sealers(data.suite, protection.keys, not sa.is_initiator, _entropy).inbound
+    opener = protection_of(data.suite, protection.keys, not sa.is_initiator, _entropy).inbound
     assert isinstance(opener, aead.CbcSealer | aead.AeadSealer | aead.NullSealer)
     return opener
 

@@ -51,7 +51,7 @@ class Receiver:
 
     def __init__(self, stage: Stage, side: Side) -> None:
         self._stage, self._side = stage, side
-        (self.child,) = (c for sa in side.established() for c in sa.children.values())
+        (self.child,) = (o.child for sa in side.established() for o in sa.children.values())
         self._inbound = side.node.plane._sad.by_spi[int.from_bytes(self.child.inbound_spi)]
         self.delivered = 0
         onwards = side.node.plane.deliver

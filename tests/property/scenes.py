@@ -80,7 +80,7 @@ def _deletion(stage: Stage, meddle: Meddle) -> None:
 
 
 def _child_deletion(stage: Stage, meddle: Meddle) -> None:
-    (child,) = established(stage).children.values()
+    (child,) = (owned.child for owned in established(stage).children.values())
     ask(stage, stage.initiator, ExchangeType.INFORMATIONAL, Delete(ProtocolId.ESP, (child.inbound_spi,)))
     stage.drive(meddle)
     assert not stage.responder.node.plane.query()
@@ -93,7 +93,7 @@ def _liveness(stage: Stage, meddle: Meddle) -> None:
 
 
 def _another_child(stage: Stage, meddle: Meddle) -> None:
-    (child,) = established(stage).children.values()
+    (child,) = (owned.child for owned in established(stage).children.values())
     payloads = (
         Notify(NotifyType.REKEY_SA, b"", ProtocolId.ESP, child.inbound_spi),
         SecurityAssociation(offer((child.suite,), b"\xc0\xff\xee\x01")),

@@ -1,4 +1,4 @@
-"""INFORMATIONAL: delete, liveness, notifications (RFC 7296 1.4); and CREATE_CHILD_SA, which we decline.
+"""INFORMATIONAL: delete, liveness, notifications (RFC 7296 1.4).
 
      initiator                    responder
     SK { N*, D*, }    -->
@@ -11,20 +11,17 @@ from node.errors import DropReason, PeerMisbehaved
 from node.ike import exchanges
 from node.ike.phases import Deleting
 from node.ike.sa import IkeSa
+from node.ike.tasks import create_child, rekey
+from node.ike.tasks.delete import DeleteChild
 from node.ike.tasks.reply import Reply
 from node.model.child import ESP_SPI_SIZE
 from node.model.events import EventName
 from node.model.message import Message
 from node.model.payloads import Delete, Notify
-from node.model.registry import ExchangeType, NotifyType, ProtocolId
+from node.model.registry import NotifyType, ProtocolId
 
 
-def delete(sa: IkeSa, reason: str, now: float) -> None:
-    """Delete the IKE SA and with it all its Child SAs (RFC 7296 1.4.1)."""
-    sa.begin_delete(reason, (Delete(ProtocolId.IKE),), now)
-
-
-def answer(sa: IkeSa, message: Message) -> Reply:
+def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     """Do what the request says. Raises PeerMisbehaved for a Delete payload that makes no sense."""
     deletes = exchanges.every(message, Delete)
     for payload in deletes:
@@ -35,38 +32,27 @@ def answer(sa: IkeSa, message: Message) -> Reply:
         if failure.notify_type in _FATAL:
             return Reply(close=f"refused with {failure.notify_type}")
     if any(d.protocol == ProtocolId.IKE for d in deletes):
+        rekey.deleted_by_peer(sa)
         return Reply(close="deleted by the peer")
-    outbound = [spi for d in deletes if d.protocol == ProtocolId.ESP for spi in d.spis]
-    removed = _remove(sa, outbound)
+    outbound = tuple(spi for d in deletes if d.protocol == ProtocolId.ESP for spi in d.spis)
+    removed = create_child.deleted_by_peer(sa, outbound, now)
     return Reply((Delete(ProtocolId.ESP, removed),) if removed else ())
 
 
-def complete(sa: IkeSa) -> None:
-    """The answer to our own request arrived: where that was our last one, the SA ends."""
+def complete(sa: IkeSa, message: Message, now: float) -> None:
+    """The answer to our own request arrived: what it means is up to who asked; our last one ends the SA."""
+    task = sa.agenda.finish()
     if isinstance(sa.data, Deleting):
-        sa.close(sa.data.reason)
+        if not sa.send_last(now):
+            sa.close(sa.data.reason)
+    elif task is not None:
+        task.process(message, now)
+        sa.advance(now)
 
 
 def give_up_child(sa: IkeSa, inbound_spi: bytes, now: float) -> None:
     """Tell the peer that a Child SA which it agreed to is not there (RFC 7296 1.4.1)."""
-    sa.send_request(ExchangeType.INFORMATIONAL, (Delete(ProtocolId.ESP, (inbound_spi,)),), now)
-
-
-def decline_child() -> Reply:
-    """CREATE_CHILD_SA from a peer: an implementation may refuse further SAs (RFC 7296 1.3, 4)."""
-    return Reply((Notify(NotifyType.NO_ADDITIONAL_SAS),))
-
-
-def _remove(sa: IkeSa, outbound_spis: list[bytes]) -> tuple[bytes, ...]:
-    """Take down the Child SAs whose packets to the peer carry these SPIs.
-
-    An SPI we do not know is ignored.
-    """
-    wanted = set(outbound_spis)
-    removed = tuple(c.inbound_spi for c in sa.children.values() if c.outbound_spi in wanted)
-    for spi in removed:
-        sa.remove_child(spi)
-    return removed
+    sa.ask(DeleteChild(sa, inbound_spi, held=False), now)
 
 
 def _check(payload: Delete) -> None:

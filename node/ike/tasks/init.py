@@ -14,36 +14,27 @@ once.
 
 from dataclasses import dataclass, replace
 
-from node.crypto import aead, kex
-from node.crypto.keymat import IkeKeys, derive_ike_keys
-from node.errors import DropReason, IkeError, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
+from node.crypto import kex
+from node.crypto.keymat import derive_ike_keys
+from node.errors import DropReason, IkeError, Incompatibility, PeerIncompatible, PeerMisbehaved
 from node.ike import exchanges, extensions, moves
 from node.ike.cookies import MAX_COOKIE, MIN_COOKIE
 from node.ike.outputs import KeysDerived
 from node.ike.phases import AuthSent, InitReplied, InitSent, Protection
 from node.ike.sa import IkeSa
 from node.ike.settings import Settings
-from node.ike.tasks import auth
+from node.ike.tasks import auth, shares
 from node.ike.transcript import Transcript
-from node.model.child import DirectionKeys
 from node.model.events import EventName
 from node.model.message import NO_SPI, Envelope, Message
 from node.model.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
 from node.model.proposal import Choice, Suite, accept, offer, select
 from node.model.registry import ExchangeType, KeId, NotifyType
 from node.model.secret import Secret
-from node.ports import Entropy
-
-#: Octets of our nonces: at least half the key size of every PRF we offer (RFC 7296 2.10).
-NONCE_SIZE = 32
-NONCE_MIN, NONCE_MAX = 16, 256
 
 #: How often a request is sent in another form: cookie and group in both orders need three, and each forged
 #: answer costs one.
 MAX_RETRIES = 5
-
-#: Octets of the group in INVALID_KE_PAYLOAD (RFC 7296 1.3, 3.4).
-GROUP_SIZE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +55,8 @@ class Offer:
 def initiate(sa: IkeSa, now: float) -> None:
     """Send IKE_SA_INIT, with a key share for the suite we like best."""
     context = sa.context
-    pair = context.key_pairs.take(group_of(context.settings.ike_suites[0]))
-    _send(sa, InitSent(pair, context.entropy(NONCE_SIZE)), now)
+    pair = context.key_pairs.take(shares.group_of(context.settings.ike_suites[0]))
+    _send(sa, InitSent(pair, context.entropy(shares.NONCE_SIZE)), now)
 
 
 def _send(sa: IkeSa, attempt: InitSent, now: float) -> None:
@@ -93,12 +84,12 @@ def judge_request(message: Message, settings: Settings) -> Offer:
     if choice is None or choice.spi:
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's IKE proposals is acceptable")
     share = exchanges.required(message, KeyExchange)
-    wanted = group_of(choice.suite)
+    wanted = shares.group_of(choice.suite)
     if share.group != wanted:
         detail = f"the key share is for {share.group}, the chosen suite needs {wanted}"
         raise PeerIncompatible(Incompatibility.KEY_EXCHANGE, detail, int(wanted).to_bytes(2))
     kex.check_public(share.group, share.data)
-    return Offer(message, choice, share.data, nonce_of(message))
+    return Offer(message, choice, share.data, shares.nonce_of(message))
 
 
 def answer(sa: IkeSa, request: Envelope, accepted: Offer, pair: kex.KeyPair, nonce_r: bytes) -> None:
@@ -135,7 +126,7 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
         _take_refusal(sa, sent, message, refusal, now)
         return
     suite, share = _judge_response(message, sent, sa.context.settings)
-    nonce_r = nonce_of(message)
+    nonce_r = shares.nonce_of(message)
     _refuse_reflection(message, sent, share, nonce_r)
     shared = sent.key_pair.shared(share)
     sa.answer_accepted()
@@ -176,7 +167,7 @@ def _take_refusal(sa: IkeSa, sent: InitSent, message: Message, refusal: Notify, 
 
     Raises PeerMisbehaved where it is about a request that we have replaced.
     """
-    wanted = _wanted_group(sa, sent, refusal)
+    wanted = _wanted_group(sa, refusal)
     if wanted == sent.key_pair.group and sent.retries:
         raise PeerMisbehaved(DropReason.STALE_MESSAGE_ID, f"asks for {wanted}, which the request has")
     sa.received(message)
@@ -188,12 +179,10 @@ def _take_refusal(sa: IkeSa, sent: InitSent, message: Message, refusal: Notify, 
     _retry(sa, replace(sent, key_pair=sa.context.key_pairs.take(wanted)), refusal.notify_type, now)
 
 
-def _wanted_group(sa: IkeSa, sent: InitSent, refusal: Notify) -> KeId | None:
-    """The group that INVALID_KE_PAYLOAD names (RFC 7296 1.2), if it is one that we proposed."""
-    if refusal.notify_type != NotifyType.INVALID_KE_PAYLOAD or len(refusal.data) != GROUP_SIZE:
-        return None
-    wanted = KeId.of(int.from_bytes(refusal.data))
-    return wanted if wanted in map(group_of, sa.context.settings.ike_suites) else None
+def _wanted_group(sa: IkeSa, refusal: Notify) -> KeId | None:
+    """The group that the refusal names, if it is one that we proposed."""
+    wanted = shares.named_group(refusal)
+    return wanted if wanted in {shares.group_of(suite) for suite in sa.context.settings.ike_suites} else None
 
 
 def _retry(sa: IkeSa, attempt: InitSent, notify: NotifyType, now: float) -> None:
@@ -220,14 +209,7 @@ def protect(sa: IkeSa, suite: Suite, shared: Secret, transcript: Transcript) -> 
     sa.event(EventName.SHARED_SECRET_DERIVED, group=str(suite.ke), octets=len(shared))
     if sa.context.settings.reveal_keys:
         sa.context.emit(KeysDerived(sa.spi_i, sa.spi_r, suite, keys))
-    return _sealers(suite, keys, sa.is_initiator, sa.context.entropy)
-
-
-def _sealers(suite: Suite, keys: IkeKeys, is_initiator: bool, entropy: Entropy) -> Protection:
-    of_initiator = aead.sealer(suite.encr, suite.integ, DirectionKeys(keys.sk_ei, keys.sk_ai), entropy)
-    of_responder = aead.sealer(suite.encr, suite.integ, DirectionKeys(keys.sk_er, keys.sk_ar), entropy)
-    inbound, outbound = (of_responder, of_initiator) if is_initiator else (of_initiator, of_responder)
-    return Protection(keys, inbound, outbound)
+    return shares.protection_of(suite, keys, sa.is_initiator, sa.context.entropy)
 
 
 def _judge_response(message: Message, sent: InitSent, settings: Settings) -> tuple[Suite, bytes]:
@@ -247,27 +229,6 @@ def _refuse_reflection(message: Message, sent: InitSent, share: bytes, nonce_r: 
     own = message.header.spi_r == message.header.spi_i
     if own or nonce_r == sent.nonce_i or share == sent.key_pair.public:
         raise PeerMisbehaved(DropReason.REFLECTED, "the answer repeats our own SPI, nonce or key share")
-
-
-def nonce_of(message: Message) -> bytes:
-    """The nonce of an IKE_SA_INIT message.
-
-    Raises PeerMisbehaved (BAD_NONCE) outside 16 to 256 octets (RFC 7296 3.9).
-    """
-    nonce = exchanges.required(message, Nonce).data
-    if not NONCE_MIN <= len(nonce) <= NONCE_MAX:
-        raise PeerMisbehaved(DropReason.BAD_NONCE, f"a nonce of {len(nonce)} octets")
-    return nonce
-
-
-def group_of(suite: Suite) -> KeId:
-    """The key exchange method of an IKE suite.
-
-    Raises LocalMisuse where it has none: the configuration checks that.
-    """
-    if suite.ke is None:
-        raise LocalMisuse(f"the IKE suite {suite} has no key exchange method")
-    return suite.ke
 
 
 def _tell_choice(sa: IkeSa, suite: Suite) -> None:

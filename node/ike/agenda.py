@@ -1,0 +1,133 @@
+"""What an IKE SA wants of its peer: one request at a time, the others wait in line (RFC 7296 2.3, 2.25).
+
+    asked for  ->  waiting  ->  active (its request is in flight)  ->  done
+                      ^                     |
+                      '----- put off <------'    the peer answered TEMPORARY_FAILURE
+
+Rules:
+
+1. A task is built when its turn comes, not when it is asked for; what has lost its point by then sends
+   nothing.
+2. Equal tasks wait once.
+3. A task that the peer puts off for longer than `PATIENCE` says that both ends see different states: the IKE
+   SA ends (RFC 7296 2.25).
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from node.model.message import Message
+from node.model.payloads import Payload
+from node.model.registry import ExchangeType
+from node.ports import Entropy
+
+#: Seconds before a task that was put off is tried again: the peer needs time for what keeps it busy. A random
+#: part keeps both ends from meeting again.
+PAUSE, PAUSE_JITTER = 5.0, 5.0
+#: Seconds for which a task may be put off again and again: "several minutes" (RFC 7296 2.25).
+PATIENCE = 180.0
+
+
+class Task(Protocol):
+    """One request of ours: what it asks, and what the answer means."""
+
+    exchange: ClassVar[ExchangeType]
+
+    def key(self) -> object:
+        """What the task is about: of equal ones only one waits."""
+        ...
+
+    def move(self, sa: Any, /) -> bool:
+        """Another IKE SA takes over what is asked; False where that leaves nothing to ask."""
+        ...
+
+    def build(self, now: float) -> tuple[Payload, ...] | None:
+        """The payloads of the request; None where there is nothing to ask any more."""
+        ...
+
+    def process(self, message: Message, now: float) -> None:
+        """Take the authenticated answer. Raises IkeError where it makes no sense."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Delayed:
+    task: Task
+    until: float
+
+
+class Agenda:
+    """The tasks of one IKE SA."""
+
+    __slots__ = ("_delayed", "_entropy", "_since", "_waiting", "active")
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._waiting: deque[Task] = deque()
+        self._delayed: list[_Delayed] = []
+        # When a task was put off for the first time since one came through.
+        self._since: float | None = None
+        self.active: Task | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._delayed) + (self.active is not None)
+
+    def add(self, task: Task) -> None:
+        """Let it wait its turn, unless an equal one waits already."""
+        if all(task.key() != other.key() for other in self._pending()):
+            self._waiting.append(task)
+
+    def next(self, now: float) -> tuple[Task, tuple[Payload, ...]] | None:
+        """The next task and its payloads, which is active from now on; None where nobody waits."""
+        due = [delayed for delayed in self._delayed if delayed.until <= now]
+        self._delayed = [delayed for delayed in self._delayed if delayed.until > now]
+        self._waiting.extend(delayed.task for delayed in due)
+        while self._waiting and self.active is None:
+            task = self._waiting.popleft()
+            payloads = task.build(now)
+            if payloads is not None:
+                self.active = task
+                return task, payloads
+        return None
+
+    def finish(self) -> Task | None:
+        """The answer to the active task is here, or will never be: it is not active any more."""
+        task, self.active = self.active, None
+        return task
+
+    def put_off(self, task: Task, now: float) -> bool:
+        """Try it again later. False where that has gone on for too long."""
+        self._since = now if self._since is None else self._since
+        if now - self._since > PATIENCE:
+            return False
+        wait = PAUSE + PAUSE_JITTER * int.from_bytes(self._entropy(2)) / 2**16
+        self._delayed.append(_Delayed(task, now + wait))
+        return True
+
+    def came_through(self) -> None:
+        """The peer did what a task asked for: it is not out of step."""
+        self._since = None
+
+    def clear(self) -> None:
+        """Nothing is wanted any more."""
+        self._waiting.clear()
+        self._delayed.clear()
+        self.active = self._since = None
+
+    def drop(self, pointless: Callable[[Task], bool]) -> None:
+        """Forget waiting tasks."""
+        self._waiting = deque(task for task in self._waiting if not pointless(task))
+        self._delayed = [delayed for delayed in self._delayed if not pointless(delayed.task)]
+
+    def waiting(self) -> tuple[Task, ...]:
+        """All that is not active, in order."""
+        return (*self._waiting, *(delayed.task for delayed in self._delayed))
+
+    def deadline(self) -> float | None:
+        """When a delayed task is due, or None."""
+        return min((delayed.until for delayed in self._delayed), default=None)
+
+    def _pending(self) -> tuple[Task, ...]:
+        return self.waiting() if self.active is None else (self.active, *self.waiting())
