@@ -21,13 +21,21 @@ NODE, TEXT = "capture", "no plaintext on the wire"
 def needles(plan: Plan) -> Needles:
     """What the nodes of this lab only ever say inside the tunnel."""
     messages = {_message(node.config).encode() for node in plan.nodes}
-    networks = tuple(IPv4Network(node.inner_network) for node in plan.nodes)
-    return Needles(networks, tuple(sorted(text for text in messages if len(text) >= MIN_TEXT)))
+    networks = [IPv4Network(node.inner_network) for node in plan.nodes]
+    networks += [network for node in plan.nodes for network in _pool(node.config)]
+    return Needles(tuple(networks), tuple(sorted(text for text in messages if len(text) >= MIN_TEXT)))
 
 
 def _message(config: Mapping[str, object]) -> str:
     demo = config.get("demo")
     return str(demo.get("message", GREETING)) if isinstance(demo, Mapping) else GREETING
+
+
+def _pool(config: Mapping[str, object]) -> list[IPv4Network]:
+    """Inner addresses that this node gives to others."""
+    child = config.get("child")
+    texts = child.get("pool", ()) if isinstance(child, Mapping) else ()
+    return [IPv4Network(text) for text in map(str, texts) if ":" not in text]
 
 
 def found(plan: Plan, directory: Path) -> tuple[Finding, ...]:

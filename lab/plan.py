@@ -297,7 +297,7 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
         "local": {"identity": f"fqdn:{node.name}"},
         "credentials": {"ca": place.ca, "certificate": place.certificate, "key": place.key},
         "child": {"local_ts": [node.inner_network], "remote_ts": [node.peer_range]},
-        "tun": {"enabled": place.tun, "address": node.inner_address},
+        "tun": {"enabled": place.tun, **_inner_address(node)},
         "control": {"socket": place.socket},
     }
     if node.psk_file:
@@ -307,6 +307,13 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
     if node.role is Role.INITIATOR:
         config["demo"] = {"message": GREETING, "pings": PINGS}
     return config
+
+
+def _inner_address(node: NodePlan) -> dict[str, str]:
+    """Nothing for a node that asks its peer for one."""
+    child = node.config.get("child")
+    asks = isinstance(child, Mapping) and child.get("virtual_ip")
+    return {} if asks else {"address": node.inner_address}
 
 
 def merge(base: Config, over: Config) -> dict[str, Any]:

@@ -119,6 +119,8 @@ class Incompatibility(StrEnum):
     PROPOSAL = "no_proposal_chosen"
     KEY_EXCHANGE = "invalid_ke_payload"
     SELECTORS = "ts_unacceptable"
+    ADDRESS = "internal_address_failure"
+    CONFIGURATION = "failed_cp_required"
 
 
 class PeerIncompatible(IkeError):

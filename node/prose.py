@@ -57,6 +57,7 @@ _TEMPLATES: dict[E, str] = {
     E.IKE_SA_REKEYED: "IKE_SA {spi_i}_i {spi_r}_r replaces {old_spi_i}_i {old_spi_r}_r",
     E.IKE_REKEY_FAILED: "IKE_SA {spi_i}_i {spi_r}_r was not replaced: {reason}",
     E.REKEY_COLLISION: "both ends replaced the same SA, ours was kept: {kept}",
+    E.VIRTUAL_IP_ASSIGNED: "{addresses} inside the tunnel for the initiator of IKE_SA {spi_i}_i {spi_r}_r",
     E.IKE_SA_DELETED: "IKE_SA {spi_i}_i {spi_r}_r with {peer} deleted: {reason}",
     E.CREATE_CHILD_SA_SENT: _MESSAGE_SENT.format("CREATE_CHILD_SA"),
     E.CREATE_CHILD_SA_RECEIVED: _MESSAGE_RECEIVED.format("CREATE_CHILD_SA"),
@@ -68,6 +69,9 @@ _TEMPLATES: dict[E, str] = {
     E.RETRANSMISSION_GAVE_UP: "giving up, {peer} does not answer",
     E.RESPONSE_REPEATED: "received request {message_id} once more from {peer}, response sent again",
     E.DATAGRAM_DROPPED: "dropped datagram from {peer}: {reason} ({count} so far) {detail}",
+    E.INNER_ADDRESS_ADDED: "inner address {address} added",
+    E.INNER_ADDRESS_REMOVED: "inner address {address} removed",
+    E.INNER_ADDRESS_FAILED: "the inner addresses {addresses} could not be set: {reason}",
     E.CHILD_SA_INSTALLED: (
         "CHILD_SA established with SPIs {inbound_spi}_i {outbound_spi}_o and TS {local} === {remote}, {suite}"
     ),
@@ -96,6 +100,7 @@ _BAD = frozenset(
         E.CHILD_SA_FAILED,
         E.CHILD_SA_EXPIRED,
         E.DEMO_FAILED,
+        E.INNER_ADDRESS_FAILED,
         E.TUN_GONE,
     }
 )

@@ -18,15 +18,13 @@ from node.config.defaults import role_defaults
 from node.config.environment import documents
 from node.config.model import DEFAULT_PROFILE, Config, Role
 from node.config.schema import FORMATS, Place, build, schema
-from node.model.selectors import network
+from node.model.selectors import is_host, network
 from yamlschema import Document, DocumentError, Problem, check, read
 
 Tree = dict[str, Any]
 
 #: Octets around the demo's message, by IP version: inner IP and UDP header, and `ACK ` in front of it.
 _AROUND_MESSAGE = {4: 32, 6: 52}
-#: Reserved, the limited broadcast address among it (RFC 1112 4): no host has an address of these.
-_CLASS_E = ip_network("240.0.0.0/4")
 
 
 class ConfigError(Exception):
@@ -56,6 +54,8 @@ def load(sources: Sources) -> Config:
         layers += [_at(place, value, option) for place, value, option in sources.options]
         role = _role(layers)
         tree = role_defaults(role, _profile(layers))
+        if any("virtual_ip" in layer.get("child", {}) for layer in layers):
+            tree["tun"]["address"] = ""
         for place, value in sources.fallback:
             _merge(tree, _nest(place, value))
         for layer in layers:
@@ -129,14 +129,9 @@ def _contradictions(config: Config) -> list[str]:
     wrong = []
     if config.role is Role.INITIATOR and not config.peer.address:
         wrong.append("peer.address: is empty; an initiator needs the name or address of its responder")
-    inner = ip_interface(config.tun.address).ip
-    if not any(network(text).covers(inner) for text in config.child.local_ts):
-        listed = ", ".join(config.child.local_ts)
-        detail = f"is outside child.local_ts ({listed}), so nothing it sends could enter the tunnel"
-        wrong.append(f"tun.address: {inner} {detail}")
-    if inner.is_multicast or inner.is_unspecified or inner.is_loopback or inner in _CLASS_E:
-        wrong.append(f"tun.address: {inner} is not the address of one host; set one such as 10.1.0.1")
-    room = config.tun.mtu - _AROUND_MESSAGE[inner.version]
+    wrong += _of_virtual_ips(config) if config.child.virtual_ip else _of_address(config)
+    wrong += _of_pool(config)
+    room = config.tun.mtu - _AROUND_MESSAGE[max(_inner_versions(config))]
     if len(config.demo.message.encode("utf-8", "replace")) > room:
         detail = f"is longer than the {room} octets that tun.mtu ({config.tun.mtu}) leaves; shorten it"
         wrong.append(f"demo.message: {detail}")
@@ -145,4 +140,51 @@ def _contradictions(config: Config) -> list[str]:
         wrong.append(f"listen.nat_port: {config.listen.nat_port}: {detail}")
     if config.ike.half_open.per_source > config.ike.half_open.total:
         wrong.append("ike.half_open.per_source: is greater than ike.half_open.total")
+    return wrong
+
+
+def _inner_versions(config: Config) -> list[int]:
+    """The IP versions of our inner addresses."""
+    if not config.child.virtual_ip:
+        return [ip_interface(config.tun.address).version]
+    return [6 if text == "any6" or ":" in text else 4 for text in config.child.virtual_ip]
+
+
+def _of_address(config: Config) -> list[str]:
+    wrong = []
+    inner = ip_interface(config.tun.address).ip
+    if not any(network(text).covers(inner) for text in config.child.local_ts):
+        listed = ", ".join(config.child.local_ts)
+        detail = f"is outside child.local_ts ({listed}), so nothing it sends could enter the tunnel"
+        wrong.append(f"tun.address: {inner} {detail}")
+    if not is_host(inner):
+        wrong.append(f"tun.address: {inner} is not the address of one host; set one such as 10.1.0.1")
+    return wrong
+
+
+def _of_virtual_ips(config: Config) -> list[str]:
+    wrong = []
+    asked = config.child.virtual_ip
+    versions = _inner_versions(config)
+    if len(set(versions)) < len(versions):
+        wrong.append(f"child.virtual_ip: {', '.join(asked)}: more than one of a family; leave one of each")
+    if config.role is not Role.INITIATOR:
+        wrong.append(
+            "child.virtual_ip: only an initiator asks its peer for an address; set child.pool, or unset it"
+        )
+    if config.tun.address:
+        detail = "child.virtual_ip asks the peer for our inner address; leave one of the two unset"
+        wrong.append(f"tun.address: {config.tun.address}: {detail}")
+    return wrong
+
+
+def _of_pool(config: Config) -> list[str]:
+    wrong = []
+    prefixes = [ip_network(text) for text in config.child.pool]
+    for index, prefix in enumerate(prefixes):
+        if not is_host(prefix.network_address) or not is_host(prefix.broadcast_address):
+            wrong.append(f"child.pool: {prefix} has no addresses of hosts; set one such as 10.9.0.0/24")
+        for other in prefixes[:index]:
+            if prefix.version == other.version and prefix.overlaps(other):
+                wrong.append(f"child.pool: {prefix} overlaps {other}; leave one of them out")
     return wrong

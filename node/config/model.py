@@ -192,6 +192,20 @@ class ChildLifetime(Lifetime):
 
 
 @dataclass(frozen=True, slots=True)
+class Liveness:
+    """Asking a silent peer whether it is still there (RFC 7296 2.4)."""
+
+    interval: float = _setting(
+        0.0,
+        "seconds without anything authentic from the peer, IKE or ESP, after which it is asked whether it is "
+        "there; its IKE SA ends where no answer comes; 0: never",
+        type="number",
+        minimum=0,
+        maximum=86_400,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Ike:
     """The IKE SA."""
 
@@ -214,6 +228,7 @@ class Ike:
     )
     lifetime: Lifetime = field(default_factory=Lifetime)
     retransmit: Retransmit = field(default_factory=Retransmit)
+    liveness: Liveness = field(default_factory=Liveness)
     half_open: HalfOpen = field(default_factory=HalfOpen)
 
 
@@ -225,7 +240,21 @@ class Child:
         ("aes256-sha256",), "cipher suites of the Child SA, the best first", "esp-proposal"
     )
     local_ts: tuple[str, ...] = _list((), "our inner networks", "network")
-    remote_ts: tuple[str, ...] = _list((), "the peer's inner networks", "network")
+    remote_ts: tuple[str, ...] = _list(
+        (), "the peer's inner networks; those of child.pool take their place", "network"
+    )
+    pool: tuple[str, ...] = _list(
+        (),
+        "prefixes of inner addresses that peers must ask us for, such as 10.9.0.0/24; each gets one of a "
+        "family and has no other",
+        "network",
+    )
+    virtual_ip: tuple[str, ...] = _list(
+        (),
+        "inner addresses that we ask the peer for when we initiate, at most one of each family: any4, any6, "
+        "or one that we would like; they take the place of tun.address and child.local_ts",
+        "virtual-ip",
+    )
     replay_window: int = _count(REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW)
     max_packets: int = _count(
         0,
@@ -244,7 +273,11 @@ class Tun:
         Switch.AUTO, "use a TUN device: true, false, or auto", enum=["auto", True, False]
     )
     name: str = _text("ipsec0", "name of the TUN device", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")
-    address: str = _text("", "our inner address, as 10.1.0.1 or 10.1.0.1/24", format="interface")
+    address: str = _text(
+        "",
+        "our inner address, as 10.1.0.1 or 10.1.0.1/24; with child.virtual_ip left out",
+        format="interface",
+    )
     mtu: int = _count(1400, "octets of an inner packet", MIN_MTU, MAX_MTU)
 
 

@@ -14,7 +14,7 @@ from node.crypto.suites import esp_suite, ike_suite
 from node.model.identity import parse_identity
 from node.model.proposal import AEAD_IDS
 from node.model.registry import EsnId
-from node.model.selectors import network
+from node.model.selectors import is_host, network
 from yamlschema import Format
 
 #: A setting's place: ("ike", "retransmit", "timeout").
@@ -46,6 +46,16 @@ def _interface(text: str) -> None:
         raise ValueError(f"{text!r} is not an address such as 10.1.0.1 or 10.1.0.1/24 ({error})") from None
 
 
+def _virtual_ip(text: str) -> None:
+    if text not in ("any4", "any6"):
+        try:
+            usable = is_host(ip_address(text))
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"{text!r} is neither any4, any6 nor an address such as 10.9.0.7")
+
+
 def _esp_proposal(text: str) -> None:
     suite = esp_suite(text)
     if suite.esn == EsnId.ESN and suite.encr.id not in AEAD_IDS:
@@ -57,6 +67,7 @@ FORMATS: dict[str, Format] = {
     "address-or-empty": _or_empty(_address),
     "interface": _interface,
     "network": _network,
+    "virtual-ip": _virtual_ip,
     "identity": parse_identity,
     "identity-or-empty": _or_empty(parse_identity),
     "ike-proposal": ike_suite,

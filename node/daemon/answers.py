@@ -60,13 +60,20 @@ def status(node: Node) -> dict[str, Any]:
             "port": node.transport.port,
             "nat_port": node.transport.nat_port,
         },
-        "inner": {"address": config.tun.address, "kind": node.inner_kind},
+        "inner": _inner(node),
         "healthy": healthy(node),
         "half_open": node.endpoint.half_open,
         "ike_sas": [_ike_sa(sa, now) for sa in node.endpoint.sas()],
         "child_sas": [asdict(child) for child in node.plane.query()],
         "dropped": dict(node.log.dropped),
     }
+
+
+def _inner(node: Node) -> dict[str, Any]:
+    """`address` as it is configured, or the first one that a peer gave us; all of them are in `addresses`."""
+    addresses = [str(address) for address in node.inner_addresses]
+    first = node.config.tun.address or next(iter(addresses), "")
+    return {"address": first, "addresses": addresses, "kind": node.inner_kind}
 
 
 def counters(node: Node) -> dict[str, Any]:

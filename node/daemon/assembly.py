@@ -3,17 +3,19 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_interface, ip_network
 
 from node.config import Config
 from node.config.model import Lifetime as ConfiguredLifetime
 from node.crypto.suites import esp_suite, ike_suite
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
+from node.ike.configuration import ANY
 from node.ike.endpoint import Endpoint
 from node.ike.extensions import SIGNATURE_HASHES
 from node.ike.settings import Lifetime, Limits, Retransmission, Settings
 from node.model.registry import HashId
-from node.model.selectors import network
+from node.model.selectors import IPAddress, network
 from node.net import clock
 from node.net.steer import IKE_ALONE, NON_ESP_MARKER, Port
 from node.pki.identity import ExpectedIdentity
@@ -59,6 +61,10 @@ PROFILES = {
 }
 
 
+#: In `child.virtual_ip`.
+_WISHES = {"any4": ANY[4], "any6": ANY[6]}
+
+
 def settings(config: Config, credentials: Credentials) -> Settings:
     """The engine's settings; every text in the configuration was checked when it was loaded."""
     profile = PROFILES[config.profile]
@@ -69,7 +75,7 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         ike_suites=tuple(ike_suite(text) for text in config.ike.proposals),
         child_suites=tuple(esp_suite(text) for text in config.child.proposals),
         local_ts=tuple(network(text) for text in config.child.local_ts),
-        peer_ts=tuple(network(text) for text in config.child.remote_ts),
+        peer_ts=tuple(network(text) for text in peer_networks(config)),
         authentication_nonce=profile.authentication_nonce,
         reserved_spi_octets=profile.reserved_spi_octets,
         replay_window=config.child.replay_window,
@@ -78,6 +84,10 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         ike_lifetime=_lifetime(config.ike.lifetime),
         child_lifetime=_lifetime(config.child.lifetime),
         assumed_hashes=profile.assumed_hashes,
+        pool=tuple(ip_network(text) for text in config.child.pool),
+        pool_reserved=_reserved(config),
+        virtual_ips=virtual_ips(config),
+        liveness=config.ike.liveness.interval,
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries
         ),
@@ -93,6 +103,22 @@ def settings(config: Config, credentials: Credentials) -> Settings:
 def _lifetime(configured: ConfiguredLifetime) -> Lifetime:
     rekey = configured.rekey
     return Lifetime(rekey, configured.jitter * rekey, configured.margin * rekey)
+
+
+def peer_networks(config: Config) -> tuple[str, ...]:
+    """The networks that are reached through the tunnel."""
+    return config.child.pool or config.child.remote_ts
+
+
+def virtual_ips(config: Config) -> tuple[IPAddress, ...]:
+    """The inner addresses that we ask for."""
+    return tuple(_WISHES.get(text) or ip_address(text) for text in config.child.virtual_ip)
+
+
+def _reserved(config: Config) -> frozenset[IPAddress]:
+    """Addresses of our own, which no peer gets."""
+    texts = (config.tun.address, config.listen.address)
+    return frozenset(ip_interface(text).ip for text in texts if text)
 
 
 def endpoint(config: Config, credentials: Credentials) -> Endpoint:

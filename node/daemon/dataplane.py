@@ -103,6 +103,10 @@ class DataPlane:
         """Every Child SA with its counters."""
         return self._sad.query()
 
+    def newest(self, inbound_spi: bytes) -> int:
+        """The highest sequence number that came, 0 for none."""
+        return self._sad.newest(inbound_spi)
+
     def datagram(self, octets: bytes, path: Path) -> None:
         """Take an ESP packet from the wire."""
         result = self._tunnel.decapsulate(octets)

@@ -5,15 +5,17 @@ space.
 Rules:
 
 1. Both have the same wire: inner packets are real IP packets.
-2. With TUN the demo's message goes through the kernel's own UDP and ICMP; a message that comes out of the
+2. Addresses may come and go, at most one of each family: those that a peer gives us (RFC 7296 2.19).
+3. With TUN the demo's message goes through the kernel's own UDP and ICMP; a message that comes out of the
    socket is matched with the ESP packet it came in, so that the event can name both.
 """
 
 import asyncio
+import errno
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
@@ -24,6 +26,7 @@ from node.esp.host import EchoReplied, Host, Send, UdpReceived
 from node.esp.ip import UdpDatagram, read_udp, unpack
 from node.esp.tunnel import Outgoing
 from node.model.selectors import IPAddress
+from node.net.addresser import Addresser
 from node.net.tun import Tun, TunGoneError
 
 #: Packets handled in one wakeup before other work gets its turn.
@@ -48,11 +51,20 @@ class Listener:
 
 
 class InnerSide(Protocol):
-    """An address inside the tunnel."""
+    """Our end inside the tunnel."""
 
     @property
     def kind(self) -> str:
         """How pings and messages travel: `kernel`, `raw` or `user-space`."""
+        ...
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """Our addresses inside the tunnel."""
+        ...
+
+    def move(self, addresses: Sequence[IPAddress]) -> None:
+        """Have these addresses from now on. Raises OSError where that cannot be; then there may be fewer."""
         ...
 
     def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
@@ -76,6 +88,15 @@ class UserSpaceInner:
     def __init__(self, host: Host, plane: DataPlane, listener: Listener, demo_port: int) -> None:
         self._host, self._plane, self._listener, self._port = host, plane, listener, demo_port
         plane.deliver, plane.sent = self._deliver, self._sent
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """The host's addresses."""
+        return self._host.addresses
+
+    def move(self, addresses: Sequence[IPAddress]) -> None:
+        """Have these addresses from now on."""
+        self._host.move(addresses)
 
     def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
         """Send a UDP message from the demo port."""
@@ -106,9 +127,19 @@ class UserSpaceInner:
         _tell_sent(packet, outgoing, self._port, self._listener)
 
 
-class KernelInner:
-    """Kernel sockets behind a TUN device. Raises OSError where the demo's UDP port cannot be bound.
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The sockets of one inner address; no `icmp` where the system does not allow one."""
 
+    address: IPAddress
+    udp: socket.socket
+    icmp: socket.socket | None
+
+
+class KernelInner:
+    """Kernel sockets behind a TUN device, which has `addresses` already.
+
+    Others are set with the help of `addresser`. Raises OSError where the demo's UDP port cannot be bound.
     `gone` hears once that the device was deleted; what comes for it after that is lost.
     """
 
@@ -118,54 +149,91 @@ class KernelInner:
         host: Host,
         plane: DataPlane,
         listener: Listener,
-        address: IPAddress,
         demo_port: int,
         gone: Callable[[str], None],
+        addresser: Addresser | None = None,
     ) -> None:
         self._tun, self._host, self._plane, self._listener = tun, host, plane, listener
         self._tell_gone, self._gone = gone, False
-        self._address, self._port = address, demo_port
+        self._port, self._addresser = demo_port, addresser
         self._pending: OrderedDict[tuple[str, int, bytes], Origin] = OrderedDict()
         self._loop = asyncio.get_running_loop()
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        self._udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            self._udp.bind((str(address), demo_port))
-        except OSError:
-            self._udp.close()
-            raise
-        self._icmp = _icmp_socket(address)
+        self._ends: dict[int, _Ends] = {}
+        for address in host.addresses:
+            self._open(address)
         plane.deliver, plane.sent = self._deliver, self._sent
         self._loop.add_reader(tun.fileno(), self._on_tun)
-        self._loop.add_reader(self._udp.fileno(), self._on_udp)
-        if self._icmp is not None:
-            self._loop.add_reader(self._icmp.fileno(), self._on_icmp)
 
     @property
     def kind(self) -> str:
         """`raw` where the kernel does not let us have an ICMP socket (ping_group_range)."""
-        return "kernel" if self._icmp is not None else "raw"
+        return "raw" if any(ends.icmp is None for ends in self._ends.values()) else "kernel"
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """The addresses that we have sockets on."""
+        return tuple(ends.address for ends in self._ends.values())
+
+    def move(self, addresses: Sequence[IPAddress]) -> None:
+        """Have these addresses from now on. Raises OSError."""
+        addresser = self._addresser
+        if addresser is None:
+            raise OSError(errno.EPERM, "this node gave up the right to change its inner address")
+        for address in self.addresses:
+            if address not in addresses:
+                self._shut(self._ends.pop(address.version))
+                addresser.remove(address)
+        for address in addresses:
+            if address not in self.addresses:
+                addresser.add(address)
+                self._open(address)
+        self._host.move(addresses)
 
     def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
         """Send a UDP message from the demo port."""
-        self._send(self._udp, payload, (str(target), port))
+        ends = self._ends.get(target.version)
+        if ends is None:
+            self._plane.lost(f"no address to reach {target} from", DropReason.INNER_MALFORMED)
+            return
+        self._send(ends.udp, payload, (str(target), port))
 
     def ping(self, target: IPAddress, sequence: int) -> None:
         """Send an ICMP echo request."""
-        if self._icmp is None:
+        ends = self._ends.get(target.version)
+        if ends is None or ends.icmp is None:
             _send_made(self._plane, lambda: self._host.ping(sequence, target))
             return
         kind = 8 if target.version == 4 else 128
-        self._send(self._icmp, _ECHO.pack(kind, 0, 0, 0, sequence & 0xFFFF) + _PING_DATA, (str(target), 0))
+        self._send(ends.icmp, _ECHO.pack(kind, 0, 0, 0, sequence & 0xFFFF) + _PING_DATA, (str(target), 0))
 
     def close(self) -> None:
         """Give sockets and the device back."""
-        for end in (self._udp, self._icmp):
+        for ends in self._ends.values():
+            self._shut(ends)
+        self._loop.remove_reader(self._tun.fileno())
+        self._tun.close()
+        if self._addresser is not None:
+            self._addresser.close()
+
+    def _open(self, address: IPAddress) -> None:
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            udp.bind((str(address), self._port))
+        except OSError:
+            udp.close()
+            raise
+        ends = _Ends(address, udp, _icmp_socket(address))
+        self._ends[address.version] = ends
+        self._loop.add_reader(udp.fileno(), self._on_udp, ends)
+        if ends.icmp is not None:
+            self._loop.add_reader(ends.icmp.fileno(), self._on_icmp, ends.icmp)
+
+    def _shut(self, ends: _Ends) -> None:
+        for end in (ends.udp, ends.icmp):
             if end is not None:
                 self._loop.remove_reader(end.fileno())
                 end.close()
-        self._loop.remove_reader(self._tun.fileno())
-        self._tun.close()
 
     def _send(self, end: socket.socket, octets: bytes, target: tuple[str, int]) -> None:
         try:
@@ -201,7 +269,7 @@ class KernelInner:
     def _deliver(self, packet: bytes, origin: Origin) -> None:
         if _udp_port(packet) == self._port:
             self._remember(packet, origin)
-        elif self._icmp is None:
+        elif self.kind == "raw":
             for output in self._host.receive(packet):
                 if isinstance(output, EchoReplied):
                     self._listener.echo_reply(output.source, output.sequence, output.size)
@@ -217,25 +285,23 @@ class KernelInner:
         if len(self._pending) > MAX_PENDING:
             self._pending.popitem(last=False)
 
-    def _on_udp(self) -> None:
+    def _on_udp(self, ends: _Ends) -> None:
         for _ in range(BATCH):
             try:
-                payload, source = self._udp.recvfrom(65_535)
+                payload, source = ends.udp.recvfrom(65_535)
             except OSError:
                 # Nothing there, or an ICMP error for what we sent: the demo notices what is missing.
                 return
             origin = self._pending.pop((source[0], source[1], payload), None)
             source_address = ip_address(source[0])
             self._listener.message(
-                UdpDatagram(source_address, self._address, source[1], self._port, payload), origin
+                UdpDatagram(source_address, ends.address, source[1], self._port, payload), origin
             )
 
-    def _on_icmp(self) -> None:
-        if self._icmp is None:
-            return
+    def _on_icmp(self, icmp: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                octets, source = self._icmp.recvfrom(65_535)
+                octets, source = icmp.recvfrom(65_535)
             except OSError:
                 return
             if len(octets) >= _ECHO.size and octets[0] in (0, 129):

@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from node.config import Role
+from node.daemon.assembly import peer_networks
 from node.daemon.connect import find_path
 from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
@@ -21,6 +22,7 @@ from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
 from node.daemon.keepalive import Keepalives
 from node.daemon.keylog import KeyLog
 from node.daemon.start import Started
+from node.daemon.virtual import VirtualAddresses
 from node.errors import DropReason
 from node.esp.host import Host
 from node.esp.sa import Volume
@@ -43,7 +45,7 @@ from node.ike.ratelimit import TokenBucket
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
-from node.model.selectors import network
+from node.model.selectors import IPAddress, network
 from node.net import clock
 from node.net.steer import Steer
 from node.net.udp import UdpSocket
@@ -67,6 +69,7 @@ class Node:
         child = self.config.child
         volume = Volume(child.lifetime.octets, child.lifetime.packets)
         self.plane = DataPlane(self.transport, self.log, entropy, child.max_packets, volume)
+        self.endpoint.watch(self.plane.newest)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()
@@ -84,6 +87,7 @@ class Node:
         self.plane.expired = self._expire
         self.alive = Keepalives(self.config.ike.keepalive, self.transport.send)
         self._alive_timer: asyncio.TimerHandle | None = None
+        self._virtual = VirtualAddresses(self._inner, self.log)
         self._loop.set_exception_handler(lambda _, context: self._on_loop_error(context))
         for line in self.transport:
             self._loop.add_reader(line.udp.fileno(), self._on_udp, line.udp)
@@ -155,6 +159,11 @@ class Node:
         return self._stopping
 
     @property
+    def inner_addresses(self) -> tuple[IPAddress, ...]:
+        """Our addresses inside the tunnel."""
+        return self._inner.addresses
+
+    @property
     def inner_kind(self) -> str:
         """How inner packets reach this host: `kernel`, `raw` or `user-space`."""
         return self._inner.kind
@@ -195,7 +204,7 @@ class Node:
         outer = ip_address(path.peer_host)
         if self._inner.kind == "user-space":
             return
-        for text in self.config.child.remote_ts:
+        for text in peer_networks(self.config):
             if network(text).covers(outer):
                 raise OSError(f"{outer} lies in child.remote_ts ({text}): the tunnel would carry itself")
 
@@ -326,6 +335,7 @@ class Node:
         """A new IKE SA goes on where the old one was."""
         self.plane.hand_over(change.old_spi, change.ike_spi)
         self.alive.replaced(change.old_spi, change.ike_spi)
+        self._virtual.replaced(change.old_spi, change.ike_spi)
         if change.old_spi in self._initiated:
             self._initiated.remove(change.old_spi)
             self._initiated.add(change.ike_spi)
@@ -336,14 +346,17 @@ class Node:
         self._pump()
 
     def _sa_changed(self, change: SaUp | SaDown) -> None:
-        if not change.is_initiator:
-            return
-        if isinstance(change, SaUp):
+        if isinstance(change, SaDown):
+            # Whoever rekeyed it last: that an IKE SA is ours to watch does not change with that.
+            self._virtual.down(change.ike_spi)
+            self._initiated.discard(change.ike_spi)
+            if change.is_initiator and not change.established:
+                self._outcome(False)
+        elif change.is_initiator:
+            if not self._virtual.up(change.ike_spi, change.addresses):
+                self.endpoint.delete(change.ike_spi, clock.monotonic())
+                self._outcome(False)
             self._initiated.add(change.ike_spi)
-            return
-        self._initiated.discard(change.ike_spi)
-        if not change.established:
-            self._outcome(False)
 
     def _child_up(self, child: ChildSa) -> None:
         if (
@@ -361,16 +374,16 @@ class Node:
     # -- plumbing --------------------------------------------------------------------------------------------
 
     def _inner_side(self, started: Started, entropy: Entropy) -> InnerSide:
-        address = ip_interface(self.config.tun.address).ip
-        host = Host([address], int.from_bytes(entropy(2)), self.config.tun.mtu)
+        text = self.config.tun.address
+        host = Host([ip_interface(text).ip] if text else [], int.from_bytes(entropy(2)), self.config.tun.mtu)
         port = self.config.demo.port
         if started.tun is None:
             return UserSpaceInner(host, self.plane, self._demo.listener, port)
         try:
             listener, gone = self._demo.listener, self._tun_gone
-            return KernelInner(started.tun, host, self.plane, listener, address, port, gone)
+            return KernelInner(started.tun, host, self.plane, listener, port, gone, started.addresser)
         except OSError as error:
-            detail = f"demo.port: UDP {address}[{port}]: {error.strerror}; set another port"
+            detail = f"demo.port: UDP {text}[{port}]: {error.strerror}; set another port"
             raise StartError(detail) from error
 
     def _tun_gone(self, reason: str) -> None:

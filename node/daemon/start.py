@@ -1,6 +1,7 @@
 """Everything before the first datagram, in an order that is part of the security.
 
-    1. TUN device, addresses, routes          needs NET_ADMIN
+    1. TUN device, addresses, routes          needs NET_ADMIN; where a peer gives us our inner address, a
+                                              process that keeps it, for that alone
     2. UDP ports                              some are below 1024; nothing is read from them yet
     3. another user, no capabilities          nothing after this runs as root
     4. certificates and private key           readable for that user alone; so is the key log, if there is one
@@ -12,12 +13,13 @@ user it could not make the device.
 
 import errno
 import os
+import socket
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 
 from node.config import Config, Switch
 from node.daemon import credentials as files
-from node.daemon.assembly import PROFILES, endpoint
+from node.daemon.assembly import PROFILES, endpoint, peer_networks, virtual_ips
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
 from node.daemon.keylog import KeyLog
@@ -26,6 +28,7 @@ from node.ike.endpoint import Endpoint
 from node.ike.outputs import Event
 from node.model.events import EventName
 from node.net import privileges
+from node.net.addresser import Addresser
 from node.net.steer import Port
 from node.net.transport import Line, Transport
 from node.net.tun import DEVICE, Tun
@@ -35,7 +38,11 @@ from node.pki.certificate import read
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a node runs on. `tun` is None where the inner side is in user space, `keylog` without one."""
+    """What a node runs on.
+
+    `tun` is None where the inner side is in user space, `keylog` without one, `addresser` where the inner
+    address does not change.
+    """
 
     config: Config
     log: EventLog
@@ -44,12 +51,14 @@ class Started:
     endpoint: Endpoint
     transport: Transport
     keylog: KeyLog | None = None
+    addresser: Addresser | None = None
 
 
 def start(config: Config, log: EventLog) -> Started:
     """Steps 1 to 5 without the control socket. Raises StartError."""
     user = _user(config)
     tun = _open_tun(config, log)
+    addresser = _addresser(config, tun, user)
     transport = _bind(config)
     _drop_privileges(user, log)
     credentials = _load(config, log)
@@ -60,7 +69,7 @@ def start(config: Config, log: EventLog) -> Started:
         if isinstance(output, Event):
             log.emit(output.name, **output.fields)
     _tell_bound(transport, log)
-    return Started(config, log, tun, credentials, engine, transport, keylog)
+    return Started(config, log, tun, credentials, engine, transport, keylog, addresser)
 
 
 def _user(config: Config) -> privileges.User | None:
@@ -79,8 +88,9 @@ def _open_tun(config: Config, log: EventLog) -> Tun | None:
     settings = config.tun
     if settings.enabled is Switch.FALSE:
         return None
-    interface = ip_interface(settings.address)
-    networks = [ip_network(text) for text in config.child.remote_ts]
+    interface = ip_interface(settings.address) if settings.address else None
+    networks = [ip_network(text) for text in peer_networks(config)]
+    address = str(interface.ip) if interface else None
     try:
         tun = Tun(settings.name)
         try:
@@ -92,12 +102,26 @@ def _open_tun(config: Config, log: EventLog) -> Tun | None:
         reason = _tun_problem(error)
         if settings.enabled is Switch.TRUE:
             raise StartError(f"tun.name: {settings.name}: {reason}; or set tun.enabled to false") from error
-        log.emit(EventName.TUN_UNAVAILABLE, reason=reason, address=str(interface.ip))
+        log.emit(EventName.TUN_UNAVAILABLE, reason=reason, address=address)
         return None
     routes = [str(network) for network in networks]
-    fields = {"name": tun.name, "address": str(interface.ip), "mtu": settings.mtu, "routes": routes}
+    fields = {"name": tun.name, "address": address, "mtu": settings.mtu, "routes": routes}
     log.emit(EventName.TUN_READY, **fields)
     return tun
+
+
+def _addresser(config: Config, tun: Tun | None, user: privileges.User | None) -> Addresser | None:
+    """Who sets the addresses that a peer gives us, once we may not do that any more."""
+    if tun is None or not config.child.virtual_ip:
+        return None
+    networks = [ip_network(text) for text in peer_networks(config)]
+    versions = {address.version for address in virtual_ips(config)}
+    try:
+        return Addresser(socket.if_nametoindex(tun.name), versions, networks, user)
+    except OSError as error:
+        tun.close()
+        detail = f"child.virtual_ip: no process that sets inner addresses: {error}"
+        raise StartError(f"{detail}; set tun.enabled to false, or tun.address in place of it") from error
 
 
 def _tun_problem(error: OSError) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from node.errors import LocalMisuse
 from node.esp.ip import Echo, UdpDatagram, pack_echo, pack_udp, read_echo, read_udp, udp_payload, unpack
-from node.model.selectors import IPAddress
+from node.model.selectors import IPAddress, is_host
 
 __all__ = ["DEFAULT_MTU", "EchoReplied", "Host", "HostOutput", "Send", "UdpReceived", "udp_payload"]
 
@@ -60,26 +60,38 @@ HostOutput = Send | EchoReplied | UdpReceived
 class Host:
     """A host with at most one address of each family. `identifier` (16 bits) marks its echo requests.
 
-    Raises LocalMisuse where there is no address, two of one family, or one that cannot be a host's.
+    Without an address it takes and sends nothing. Raises LocalMisuse for two addresses of one family, and for
+    one that cannot be a host's.
     """
 
     __slots__ = ("_addresses", "_identifier", "_mtu")
 
     def __init__(self, addresses: Sequence[IPAddress], identifier: int, mtu: int = DEFAULT_MTU) -> None:
-        self._addresses = {a.version: a for a in addresses}
-        if not addresses or len(self._addresses) != len(addresses):
-            raise LocalMisuse("the user-space host needs one address, at most one of each family")
-        if not all(_is_host(a) for a in addresses):
-            raise LocalMisuse("the user-space host needs the address of one host")
+        self._addresses: dict[int, IPAddress] = {}
+        self.move(addresses)
         self._identifier = identifier & _MAX_16
         self._mtu = mtu
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """Its addresses."""
+        return tuple(self._addresses.values())
+
+    def move(self, addresses: Sequence[IPAddress]) -> None:
+        """Have these addresses from now on, and no others. Raises LocalMisuse as above."""
+        found: dict[int, IPAddress] = {a.version: a for a in addresses}
+        if len(found) != len(addresses):
+            raise LocalMisuse("the user-space host has at most one address of each family")
+        if not all(is_host(a) for a in addresses):
+            raise LocalMisuse("the user-space host needs the address of one host")
+        self._addresses = found
 
     def receive(self, packet: bytes) -> tuple[HostOutput, ...]:
         """What a decrypted inner packet leads to: at most one output, none where it is ignored."""
         whole = unpack(packet)
         if whole is None or whole.destination != self._addresses.get(whole.destination.version):
             return ()
-        if whole.source == whole.destination or not _is_host(whole.source):
+        if whole.source == whole.destination or not is_host(whole.source):
             return ()
         datagram = read_udp(whole)
         if datagram is not None:
@@ -122,15 +134,3 @@ class Host:
         if _HEADERS[destination.version] + size > self._mtu:
             raise LocalMisuse(f"{size} octets of payload do not fit the inner MTU of {self._mtu}")
         return source
-
-
-def _is_host(address: IPAddress) -> bool:
-    """False for what no single host sends from: unspecified, multicast, limited broadcast and other class
-    E, loopback.
-    """
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address.is_loopback
-        or (address.version == 4 and address.is_reserved)
-    )

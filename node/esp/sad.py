@@ -178,6 +178,11 @@ class Sad:
         """Every Child SA, in the order they were added."""
         return tuple(_status(spi, entry) for spi, entry in self._entries.items())
 
+    def newest(self, inbound_spi: bytes) -> int:
+        """The highest sequence number of a packet that came and passed its ICV; 0 for none, or no such SA."""
+        sa = self.by_spi.get(int.from_bytes(inbound_spi))
+        return sa.window.top if sa else 0
+
     def notices(self) -> tuple[RekeyNeeded, ...]:
         """What happened since the last call; each SA reports at most twice in its life (rekey wanted,
         exhausted).

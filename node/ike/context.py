@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from node.crypto import kex
 from node.ike.contacts import Contacts
 from node.ike.outputs import Event, Output
+from node.ike.pool import Pools
 from node.ike.settings import Settings
 from node.model.child import ChildSa
 from node.model.events import EventName
@@ -83,6 +84,7 @@ class Context:
     """Handed to every IKE SA.
 
     `close` ends another one, by our SPI: silently, with a reason, at a time. `ike_spi` makes a free SPI.
+    `newest` is the highest sequence number of the ESP packets that came to an inbound SPI, 0 for none.
     """
 
     settings: Settings
@@ -95,8 +97,10 @@ class Context:
     key_pairs: KeyPairs
     children: Children
     contacts: Contacts
+    pools: Pools
     close: Callable[[bytes, str, float], None]
     ike_spi: Callable[[], bytes]
+    newest: Callable[[bytes], int]
 
     def local_id(self, kind: PayloadType) -> Identification:
         """Our identity as an IDi or IDr payload."""

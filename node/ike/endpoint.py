@@ -1,7 +1,7 @@
 """The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
 
     inputs     handle_datagram, handle_timeout
-    commands   prepare, initiate, peer_moved, delete, delete_all, retire
+    commands   watch, prepare, initiate, peer_moved, create_child, rekey_..., delete..., expire_child, retire
     outputs    poll (one ordered queue), deadline
     getters    sas, half_open
 
@@ -26,7 +26,7 @@ from node.errors import (
     PeerIncompatible,
     PeerMisbehaved,
 )
-from node.ike import lifetimes, moves, receive
+from node.ike import lifetimes, liveness, moves, receive
 from node.ike.contacts import Contacts
 from node.ike.context import Children, Context, KeyPairs
 from node.ike.echoes import Echoes
@@ -34,6 +34,7 @@ from node.ike.gate import Gate
 from node.ike.halfopen import HalfOpen
 from node.ike.outputs import Dropped, Output, Transmit
 from node.ike.phases import Established, InitReplied, Phase
+from node.ike.pool import Pools
 from node.ike.ratelimit import TokenBucket
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
@@ -71,6 +72,7 @@ class Endpoint:
         "_echoes",
         "_gate",
         "_half_open",
+        "_newest",
         "_outputs",
         "_refusals",
         "_retired",
@@ -100,9 +102,12 @@ class Endpoint:
             KeyPairs(emit),
             Children(),
             Contacts(),
+            Pools(settings.pool, settings.pool_reserved),
             self._close,
             self._new_spi,
+            lambda spi: self._newest(spi),
         )
+        self._newest: Callable[[bytes], int] = lambda spi: 0
         self._sas: dict[bytes, IkeSa] = {}
         self._half_open = HalfOpen(settings.limits)
         self._gate = Gate(self._context, self._half_open, self._hurry)
@@ -135,9 +140,17 @@ class Endpoint:
                 continue
             sa.timeout(now)
             lifetimes.pass_time(sa, now)
+            liveness.look(sa, now)
             self._settle(sa, now)
 
     # -- commands --------------------------------------------------------------------------------------------
+
+    def watch(self, newest: Callable[[bytes], int]) -> None:
+        """Where to ask for the highest sequence number of the authentic ESP packets to an inbound SPI.
+
+        Asked when a peer was silent otherwise (`Settings.liveness`); without it ESP is no sign of life.
+        """
+        self._newest = newest
 
     def prepare(self) -> None:
         """Make a key pair for the preferred suite in advance."""

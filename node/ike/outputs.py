@@ -13,6 +13,7 @@ from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
 from node.model.proposal import Suite
+from node.model.selectors import IPAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class SaUp:
     """The IKE SA with this SPI of ours is established with the peer of this identity.
 
     `behind_nat`: our address changes on the way to the peer, so the mapping must be kept alive (RFC 3948 4).
+    `addresses` are inner ones that the peer gave us, ours until its `SaDown` (RFC 7296 2.19).
     """
 
     ike_spi: bytes
@@ -76,6 +78,7 @@ class SaUp:
     path: Path
     is_initiator: bool
     behind_nat: bool = False
+    addresses: tuple[IPAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from node.ike.tasks import auth, create, informational, init, rekey
 from node.ike.tasks.reply import Reply
 from node.model.events import EventName
 from node.model.message import Envelope, Fragment, Message, Path
-from node.model.payloads import Notify
-from node.model.registry import ExchangeType
+from node.model.payloads import Delete, Notify
+from node.model.registry import ExchangeType, ProtocolId
 
 
 def receive(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
@@ -61,6 +61,7 @@ def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
             _refuse(sa, envelope, path, error)
         raise
     moves.follow(sa, path)
+    sa.life.heard(now)
     sa.received(message)
     _answer(sa, envelope, message, path, now)
 
@@ -123,6 +124,7 @@ def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
         raise
     sa.answer_accepted()
     moves.follow(sa, path)
+    sa.life.heard(now)
     sa.received(message)
     try:
         exchanges.check(message)
@@ -147,7 +149,9 @@ def _fail(sa: IkeSa, error: IkeError, now: float) -> None:
         sa.close(str(error))
         return
     _tell_refusal(sa, error, notify)
-    sa.begin_delete(str(error), (notify,), now)
+    # A notification about the Child SA alone does not end the IKE SA at the peer (RFC 7296 2.21.2).
+    ends = () if exchanges.is_fatal(notify) else (Delete(ProtocolId.IKE),)
+    sa.begin_delete(str(error), (notify, *ends), now)
 
 
 def _open(sa: IkeSa, envelope: Envelope) -> Message:

@@ -24,6 +24,8 @@ _INCOMPATIBLE = {
     Incompatibility.PROPOSAL: NotifyType.NO_PROPOSAL_CHOSEN,
     Incompatibility.KEY_EXCHANGE: NotifyType.INVALID_KE_PAYLOAD,
     Incompatibility.SELECTORS: NotifyType.TS_UNACCEPTABLE,
+    Incompatibility.ADDRESS: NotifyType.INTERNAL_ADDRESS_FAILURE,
+    Incompatibility.CONFIGURATION: NotifyType.FAILED_CP_REQUIRED,
 }
 
 

@@ -17,6 +17,7 @@ from node.ike.agenda import Agenda, Task
 from node.ike.children import OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
+from node.ike.life import Life
 from node.ike.outputs import Event, RemoveSa, SaDown, SaUp, Transmit
 from node.ike.phases import (
     TRANSITIONS,
@@ -34,6 +35,7 @@ from node.model.events import EventName
 from node.model.message import Envelope, Header, HeaderFlags, Message, Path
 from node.model.payloads import Delete, Payload
 from node.model.registry import ExchangeType, ProtocolId
+from node.model.selectors import IPAddress
 from node.pki.identity import describe
 
 #: How long after an unprotected refusal of IKE_SA_INIT we still wait for a better answer, in seconds: such a
@@ -55,9 +57,12 @@ class IkeSa:
         "extensions",
         "half_open_until",
         "is_initiator",
+        "life",
         "lingering",
         "nat_path",
+        "own_addresses",
         "path",
+        "peer_addresses",
         "predecessor",
         "spi_i",
         "spi_r",
@@ -98,6 +103,10 @@ class IkeSa:
         #: Other IKE SAs that were made or changed here: the session table takes them up.
         self.touched: list[IkeSa] = []
         self.extensions = Extensions()
+        self.life = Life(context.settings.liveness)
+        #: Inner addresses that the peer gave us, and that we gave the peer (RFC 7296 2.19).
+        self.own_addresses: tuple[IPAddress, ...] = ()
+        self.peer_addresses: tuple[IPAddress, ...] = ()
         self.half_open_until: float | None = None
         self._refusal: str | None = None
         self._give_up_at: float | None = None
@@ -134,11 +143,17 @@ class IkeSa:
             self.half_open_until,
             self._give_up_at,
             in_flight.deadline if in_flight else self.agenda.deadline(),
+            self.liveness_deadline(),
             self.times.deadline(),
             *(owned.times.deadline() for owned in self.children.values()),
             *self.lingering.values(),
         )
         return min((t for t in times if t is not None), default=None)
+
+    def liveness_deadline(self) -> float | None:
+        """When the peer is to be asked whether it is there (`node.ike.liveness`), or None."""
+        asks = isinstance(self.data, Established) and self.window.in_flight is None and not len(self.agenda)
+        return self.life.deadline() if asks else None
 
     # -- phases ----------------------------------------------------------------------------------------------
 
@@ -153,12 +168,13 @@ class IkeSa:
         self.enter(data)
         self.half_open_until = None
         self.times = times(self.context.settings.ike_lifetime, data.since, self.context.entropy)
+        self.life.heard(data.since)
         peer = data.proof.peer
         self.context.contacts.establish(self.local_spi, peer.identity, data.since)
         identity = describe(peer.identity.id_type, peer.identity.data)
         self.event(EventName.IKE_SA_ESTABLISHED, peer_identity=identity, suite=str(data.suite))
-        behind_nat = self.extensions.nat.local
-        self.context.emit(SaUp(self.local_spi, identity, self.path, self.is_initiator, behind_nat))
+        behind_nat, addresses = self.extensions.nat.local, self.own_addresses
+        self.context.emit(SaUp(self.local_spi, identity, self.path, self.is_initiator, behind_nat, addresses))
 
     def close(self, reason: str) -> None:
         """Nothing more is sent or expected."""
@@ -171,6 +187,7 @@ class IkeSa:
         self.times = Times()
         self.half_open_until = self._give_up_at = None
         self.context.contacts.end(self.local_spi)
+        self.context.pools.give_back(self.local_spi)
         self.enter(Closed(reason))
         self.event(EventName.IKE_SA_DELETED if was_up else EventName.IKE_SA_FAILED, reason=reason)
         self.context.emit(SaDown(self.local_spi, reason, was_up, self.is_initiator))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from node.model.child import REPLAY_WINDOW
 from node.model.proposal import Suite
 from node.model.registry import HashId, IdType
-from node.model.selectors import TrafficSelector
+from node.model.selectors import IPAddress, IPNetwork, TrafficSelector
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,12 @@ class Settings:
     nodes share. `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave
     the engine. `assumed_hashes` are what a peer that named no signature hashes accepts; none: it gets the
     classic methods (RFC 7427 4).
+
+    `pool`: prefixes of inner addresses that peers must ask for, and then have as their only selectors;
+    `pool_reserved` of them are never given away. `virtual_ips`: inner addresses that we ask the peer for as
+    initiator, an unspecified one for any of its family, at most one of each family; they take the place of
+    `local_ts` (RFC 7296 2.19). After `liveness` seconds without anything from a peer it is asked whether it
+    is there (RFC 7296 2.4), 0: never.
     """
 
     local_id_type: IdType
@@ -81,6 +87,10 @@ class Settings:
     initial_contact: bool = True
     reveal_keys: bool = False
     assumed_hashes: frozenset[HashId] = frozenset()
+    pool: tuple[IPNetwork, ...] = ()
+    pool_reserved: frozenset[IPAddress] = frozenset()
+    virtual_ips: tuple[IPAddress, ...] = ()
+    liveness: float = 0.0
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)
     ike_lifetime: Lifetime = field(default_factory=Lifetime)

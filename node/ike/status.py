@@ -22,7 +22,10 @@ class ChildStatus:
 
 @dataclass(frozen=True, slots=True)
 class SaStatus:
-    """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that."""
+    """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that.
+
+    `own_addresses` are inner addresses that the peer gave us, `peer_addresses` those that we gave it.
+    """
 
     spi_i: str
     spi_r: str
@@ -32,6 +35,8 @@ class SaStatus:
     peer_identity: str | None
     suite: str | None
     established_at: float | None
+    own_addresses: tuple[str, ...]
+    peer_addresses: tuple[str, ...]
     children: tuple[ChildStatus, ...]
 
 
@@ -48,6 +53,8 @@ def status_of(sa: IkeSa) -> SaStatus:
         peer_identity=describe(peer.id_type, peer.data) if peer else None,
         suite=str(up.suite) if up else None,
         established_at=up.since if up else None,
+        own_addresses=tuple(map(str, sa.own_addresses)),
+        peer_addresses=tuple(map(str, sa.peer_addresses)),
         children=tuple(_child_status(c) for c in sa.children.values()),
     )
 

@@ -45,6 +45,7 @@ class EventName(StrEnum):
     PEER_AUTH_VERIFIED = "peer_auth_verified"
     AUTHENTICATION_FAILED = "authentication_failed"
     IKE_SA_ESTABLISHED = "ike_sa_established"
+    VIRTUAL_IP_ASSIGNED = "virtual_ip_assigned"
     IKE_SA_FAILED = "ike_sa_failed"
     IKE_SA_REKEYED = "ike_sa_rekeyed"
     IKE_REKEY_FAILED = "ike_rekey_failed"
@@ -60,6 +61,9 @@ class EventName(StrEnum):
     RESPONSE_REPEATED = "response_repeated"
     DATAGRAM_DROPPED = "datagram_dropped"
     # the Child SA and the data path
+    INNER_ADDRESS_ADDED = "inner_address_added"
+    INNER_ADDRESS_REMOVED = "inner_address_removed"
+    INNER_ADDRESS_FAILED = "inner_address_failed"
     CHILD_SA_INSTALLED = "child_sa_installed"
     CHILD_SA_FAILED = "child_sa_failed"
     CHILD_SA_REKEYED = "child_sa_rekeyed"

@@ -202,6 +202,22 @@ class TsType(OpenIntEnum):
     TS_IPV6_ADDR_RANGE = 8
 
 
+class CfgType(OpenIntEnum):
+    """Types of Configuration payloads (RFC 7296 3.15)."""
+
+    REQUEST = 1
+    REPLY = 2
+    SET = 3
+    ACK = 4
+
+
+class CfgAttribute(OpenIntEnum):
+    """Configuration attributes that mean something here (RFC 7296 3.15.1)."""
+
+    INTERNAL_IP4_ADDRESS = 1
+    INTERNAL_IP6_ADDRESS = 8
+
+
 class NotifyType(OpenIntEnum):
     """Notify message types (RFC 7296 3.10.1). Up to 16383 are errors, from 16384 status."""
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from node.model.registry import TsType
 
 IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
 
 #: Ranges of addresses whose text is remembered: peers come back with the same ones.
 MAX_REMEMBERED = 128
@@ -95,8 +96,30 @@ def network(text: str) -> TrafficSelector:
 
     Raises ValueError where the text is neither, or has bits set behind the prefix.
     """
-    net: IPv4Network | IPv6Network = ip_network(text)
+    net: IPNetwork = ip_network(text)
     return TrafficSelector(net.network_address, net.broadcast_address)
+
+
+def host(address: IPAddress) -> TrafficSelector:
+    """The selector of one address."""
+    return TrafficSelector(address, address)
+
+
+def everything(version: int) -> TrafficSelector:
+    """The selector of every address of an IP version."""
+    return network("0.0.0.0/0" if version == 4 else "::/0")
+
+
+def is_host(address: IPAddress) -> bool:
+    """False for what no single host sends from: unspecified, multicast, limited broadcast and other class
+    E, loopback.
+    """
+    return not (
+        address.is_multicast
+        or address.is_unspecified
+        or address.is_loopback
+        or (address.version == 4 and address.is_reserved)
+    )
 
 
 def address(octets: bytes) -> IPAddress:

@@ -1,4 +1,4 @@
-"""The four requests of rtnetlink(7) that a TUN device needs: link, address, route, unreachable route.
+"""The requests of rtnetlink(7) that a TUN device needs: link, address, route, unreachable route.
 
 Rules:
 
@@ -24,7 +24,7 @@ Interface = IPv4Interface | IPv6Interface
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x001, 0x004, 0x100, 0x400
 # linux/rtnetlink.h
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE = 16, 20, 21, 24
 _RTA_DST, _RTA_OIF, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 6, 7
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST, _RTN_UNREACHABLE = 254, 4, 1, 7
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
@@ -76,10 +76,12 @@ class Netlink:
 
     def add_address(self, index: int, interface: Interface) -> None:
         """Give a link an address, as a host: routes are added one by one, on purpose."""
-        packed = interface.ip.packed
-        body = _ADDRESS.pack(_family(interface.version), interface.max_prefixlen, _IFA_F_NODAD, 0, index)
-        body += _attribute(_IFA_LOCAL, packed) + _attribute(_IFA_ADDRESS, packed)
-        self._request(_RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, body, f"address {interface.ip}")
+        flags = _NLM_F_CREATE | _NLM_F_REPLACE
+        self._request(_RTM_NEWADDR, flags, _address(index, interface), f"address {interface.ip}")
+
+    def remove_address(self, index: int, interface: Interface) -> None:
+        """Take an address away from a link; with the last one of IPv4 the kernel drops the link's routes."""
+        self._request(_RTM_DELADDR, 0, _address(index, interface), f"no address {interface.ip}")
 
     def add_route(self, network: Network, index: int, source: Interface, metric: int) -> None:
         """Route a network into a link, from our inner address."""
@@ -113,6 +115,12 @@ class Netlink:
             for kind, sequence, body in _messages(self._socket.recv(_ANSWER)):
                 if kind == _NLMSG_ERROR and sequence == self._sequence:
                     return -int(_ERROR.unpack_from(body)[0])
+
+
+def _address(index: int, interface: Interface) -> bytes:
+    packed = interface.ip.packed
+    fixed = _ADDRESS.pack(_family(interface.version), interface.max_prefixlen, _IFA_F_NODAD, 0, index)
+    return fixed + _attribute(_IFA_LOCAL, packed) + _attribute(_IFA_ADDRESS, packed)
 
 
 def _messages(octets: bytes) -> Iterator[tuple[int, int, bytes]]:

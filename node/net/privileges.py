@@ -6,6 +6,8 @@ Rules:
 2. What was given up is tried: a way back is a failure to start.
 3. The bounding set is emptied as far as the kernel allows it (that needs SETPCAP, which a container does
    not have).
+4. One process alone keeps one capability, NET_ADMIN, and takes only orders of a fixed form
+   (`node.net.addresser`).
 """
 
 import ctypes
@@ -16,10 +18,12 @@ import struct
 from dataclasses import dataclass
 
 # linux/prctl.h
-_PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 23, 24, 38
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 4, 8, 23, 24
+_PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 # linux/capability.h
 _CAPABILITY_VERSION_3 = 0x20080522
+_NET_ADMIN = 12
 
 #: The user of the image, see `User.auto`.
 IMAGE_USER = "ipsec"
@@ -79,11 +83,31 @@ def drop(user: User | None) -> int:
         # A change of uid sets the flag to what fs.suid_dumpable says.
         _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    if _libc().capset(header, bytes(24)) != 0:
-        raise _last_error("capset")
+    _set_capabilities(0)
     _verify(was_root=was_root)
     return len(_bounding())
+
+
+def keep_net_admin(user: User | None) -> None:
+    """Become `user` (None: stay) and empty every capability set but for NET_ADMIN. Raises OSError."""
+    _empty_bounding()
+    _prctl(_PR_SET_KEEPCAPS, 1)
+    if user is not None:
+        _become(user)
+    _prctl(_PR_SET_KEEPCAPS, 0)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _set_capabilities(1 << _NET_ADMIN)
+    harden()
+    if effective_capabilities() != 1 << _NET_ADMIN:
+        raise OSError("capabilities other than NET_ADMIN are still effective")
+
+
+def _set_capabilities(mask: int) -> None:
+    """The effective and the permitted set; the inheritable one becomes empty."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    if _libc().capset(header, struct.pack("=6I", low, low, 0, high, high, 0)) != 0:
+        raise _last_error("capset")
 
 
 def _become(user: User) -> None:

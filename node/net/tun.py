@@ -35,6 +35,16 @@ _LOST = frozenset({errno.EAGAIN, errno.EIO, errno.EINVAL, errno.ENOBUFS, errno.E
 _GONE = frozenset({errno.EBADFD, errno.ENODEV, errno.ENXIO})
 
 
+def add_address(netlink: Netlink, index: int, address: Interface, networks: Sequence[Network]) -> None:
+    """Give a link an inner address, and route the peer's inner networks into it from there.
+
+    Raises OSError.
+    """
+    netlink.add_address(index, address)
+    for network in networks:
+        netlink.add_route(network, index, address, METRIC_TUNNEL)
+
+
 class TunGoneError(OSError):
     """The device does not exist any more."""
 
@@ -54,16 +64,18 @@ class Tun:
         #: Lost packets by errno name.
         self.errors: Counter[str] = Counter()
 
-    def configure(self, address: Interface, networks: Sequence[Network], mtu: int) -> None:
-        """Address, MTU, routes to the peer's inner networks. Needs NET_ADMIN. Raises OSError."""
+    def configure(self, address: Interface | None, networks: Sequence[Network], mtu: int) -> None:
+        """Address, MTU, routes to the peer's inner networks. Needs NET_ADMIN. Raises OSError.
+
+        Without an address the networks stay unreachable until there is one (`node.net.addresser`).
+        """
         index = socket.if_nametoindex(self.name)
         with Netlink() as netlink:
             for network in networks:
                 netlink.add_unreachable(network, METRIC_UNREACHABLE)
             netlink.link_up(index, mtu)
-            netlink.add_address(index, address)
-            for network in networks:
-                netlink.add_route(network, index, address, METRIC_TUNNEL)
+            if address is not None:
+                add_address(netlink, index, address, networks)
 
     def fileno(self) -> int:
         """The descriptor, for the event loop."""

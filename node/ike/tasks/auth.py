@@ -92,6 +92,9 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
     proof = _authenticate(sa, shake, message, data.auth_nonce + peer_nonce)
     agreed = None if refusal is not None else child.confirm(sa, message)
     _take_contact(sa, message, proof, now)
+    if agreed is not None:
+        sa.own_addresses = agreed.addresses
+        child.tell_addresses(sa, agreed)
     sa.establish(Established(data.suite, data.protection, proof, now))
     if agreed is None:
         sa.event(EventName.CHILD_SA_FAILED, reason=str(refusal.notify_type) if refusal else "")
@@ -111,8 +114,10 @@ def _answer_child(
         agreed = child.choose(sa, message, proof.peer.identity)
     except PeerIncompatible as error:
         notify = notify_for(error, protected=True)
+        child.take_back(sa)
         sa.event(EventName.CHILD_SA_FAILED, reason=str(error))
         return ((notify,) if notify else ()), ()
+    child.tell_addresses(sa, agreed)
     spi = sa.context.child_spi()
     after = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
     return child.response(agreed, spi), after

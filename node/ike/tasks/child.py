@@ -1,19 +1,23 @@
 """The Child SA of IKE_AUTH, and what every exchange that makes one has in common (RFC 7296 1.2, 2.9, 2.17).
 
+     initiator                         responder
+    CP(CFG_REQUEST), SA, TSi, TSr   -->
+                                    <--   CP(CFG_REPLY), SA, TSi, TSr
+
 Inbound is installed before the peer can use it; outbound after that. A Child SA that cannot be agreed on
-fails alone: the IKE SA stays (RFC 7296 1.2).
+fails alone: the IKE SA stays (RFC 7296 1.2). CP is there where an initiator asks for an inner address: the
+responder narrows TSi to the one it gives (2.19).
 """
 
 from dataclasses import dataclass, replace
 
 from node.crypto.keymat import ChildKeys, derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
-from node.ike import exchanges
+from node.ike import configuration, exchanges
 from node.ike.children import OwnedChild, Times, times
 from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
 from node.ike.phases import Protection
 from node.ike.sa import IkeSa
-from node.ike.settings import Settings
 from node.ike.transcript import Transcript
 from node.model.child import ESP_SPI_SIZE, ChildSa
 from node.model.events import EventName
@@ -21,7 +25,7 @@ from node.model.message import Message
 from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
 from node.model.proposal import Proposal, Suite, accept, offer, select
 from node.model.registry import PayloadType, PrfId
-from node.model.selectors import TrafficSelector, narrow, subset
+from node.model.selectors import IPAddress, TrafficSelector, everything, host, narrow, subset
 
 Selectors = tuple[TrafficSelector, ...]
 
@@ -43,25 +47,52 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors."""
+    """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors.
+
+    `addresses` are the inner addresses that the initiator gets with it.
+    """
 
     suite: Suite
     number: int
     peer_spi: bytes
     tsi: Selectors
     tsr: Selectors
+    addresses: tuple[IPAddress, ...] = ()
 
 
-def first(settings: Settings) -> Wanted:
-    """What the configuration allows in IKE_AUTH, which has no key exchange of its own (RFC 7296 1.2)."""
-    suites = tuple(dict.fromkeys(replace(suite, ke=None) for suite in settings.child_suites))
-    return Wanted(suites, settings.local_ts, settings.peer_ts)
+def allowed(sa: IkeSa) -> Wanted:
+    """What the configuration allows of a Child SA of this IKE SA."""
+    return Wanted(sa.context.settings.child_suites, own_selectors(sa), peer_selectors(sa))
+
+
+def first(sa: IkeSa) -> Wanted:
+    """What it allows in IKE_AUTH, which has no key exchange of its own (RFC 7296 1.2)."""
+    wanted = allowed(sa)
+    suites = dict.fromkeys(replace(suite, ke=None) for suite in wanted.suites)
+    return replace(wanted, suites=tuple(suites))
 
 
 def request(sa: IkeSa, spi: bytes) -> tuple[Payload, ...]:
-    """SA, TSi and TSr of an initiator's IKE_AUTH: everything its configuration allows."""
-    wanted = first(sa.context.settings)
-    return SecurityAssociation(offer(wanted.suites, spi)), *selectors(wanted.local, wanted.peer)
+    """CP, SA, TSi and TSr of an initiator's IKE_AUTH: everything its configuration allows."""
+    wanted = first(sa)
+    wish = () if sa.own_addresses else configuration.request(sa.context.settings.virtual_ips)
+    return *wish, SecurityAssociation(offer(wanted.suites, spi)), *selectors(wanted.local, wanted.peer)
+
+
+def own_selectors(sa: IkeSa) -> Selectors:
+    """What our side may be: what is configured, or our address inside the tunnel.
+
+    Until the peer has given us one that is every address of its family (RFC 7296 2.19).
+    """
+    settings = sa.context.settings
+    if sa.own_addresses:
+        return tuple(host(address) for address in sa.own_addresses)
+    return tuple(everything(wish.version) for wish in settings.virtual_ips) or settings.local_ts
+
+
+def peer_selectors(sa: IkeSa) -> Selectors:
+    """What the peer's side may be: what is configured, or the inner addresses that it has from us."""
+    return tuple(host(address) for address in sa.peer_addresses) or sa.context.settings.peer_ts
 
 
 def selectors(tsi: Selectors, tsr: Selectors) -> tuple[Payload, Payload]:
@@ -72,37 +103,71 @@ def selectors(tsi: Selectors, tsr: Selectors) -> tuple[Payload, Payload]:
 def choose(sa: IkeSa, message: Message, peer: Identification, wanted: Wanted | None = None) -> Agreed:
     """The responder's choice for the authenticated `peer` of what it allows.
 
-    Raises PeerIncompatible (PROPOSAL, SELECTORS), PeerMisbehaved (BAD_SPI).
+    Raises PeerIncompatible (PROPOSAL, SELECTORS, CONFIGURATION, ADDRESS), PeerMisbehaved (BAD_SPI,
+    INVALID_PAYLOADS).
     """
-    wanted = wanted or first(sa.context.settings)
+    wanted = wanted or first(sa)
     if not sa.path.carries_esp:
         raise PeerIncompatible(Incompatibility.PROPOSAL, NO_WAY_FOR_ESP)
     choice = select(exchanges.required(message, SecurityAssociation).proposals, wanted.suites)
     if choice is None:
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's ESP proposals is acceptable")
-    tsi = narrow(_selectors(message, PayloadType.TSI), wanted.peer)
+    peer_spi = _checked_spi(choice.spi)
     tsr = narrow(_selectors(message, PayloadType.TSR), wanted.local)
+    if tsr and sa.context.settings.pool and not sa.peer_addresses:
+        _lend_addresses(sa, message, peer)
+        wanted = replace(wanted, peer=peer_selectors(sa))
+    tsi = narrow(_selectors(message, PayloadType.TSI), wanted.peer)
     if not tsi or not tsr:
         raise PeerIncompatible(
             Incompatibility.SELECTORS, "the proposed traffic selectors share nothing with ours"
         )
     if sa.context.children.taken_by_another(tsi, peer):
         raise PeerIncompatible(Incompatibility.SELECTORS, "another peer holds some of the proposed selectors")
-    return Agreed(choice.suite, choice.number, _checked_spi(choice.spi), tsi, tsr)
+    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, sa.peer_addresses)
+
+
+def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> None:
+    """Give the peer the inner addresses that it asks for, as it must with its first Child SA.
+
+    Raises PeerIncompatible (CONFIGURATION, ADDRESS).
+    """
+    wanted = configuration.asked(message)
+    if not wanted:
+        detail = "the peer did not ask for an inner address, and needs one"
+        raise PeerIncompatible(Incompatibility.CONFIGURATION, detail)
+    sa.peer_addresses = sa.context.pools.lease(sa.local_spi, peer, wanted)
+    if not sa.peer_addresses:
+        listed = ", ".join(map(str, wanted))
+        raise PeerIncompatible(Incompatibility.ADDRESS, f"no inner address is left for {listed}")
+
+
+def take_back(sa: IkeSa) -> None:
+    """No Child SA came of it: the peer never hears of the inner addresses that it would have got."""
+    sa.context.pools.give_back(sa.local_spi)
+    sa.peer_addresses = ()
+
+
+def tell_addresses(sa: IkeSa, agreed: Agreed) -> None:
+    """Tell of the inner addresses that the initiator got, if any."""
+    if agreed.addresses:
+        sa.event(EventName.VIRTUAL_IP_ASSIGNED, addresses=[str(a) for a in agreed.addresses])
 
 
 def response(agreed: Agreed, spi: bytes) -> tuple[Payload, ...]:
-    """SA, TSi and TSr of the responder, with its own inbound SPI."""
+    """CP, SA, TSi and TSr of the responder, with its own inbound SPI."""
     proposal = Proposal(agreed.number, agreed.suite.protocol, spi, agreed.suite.transforms)
-    return SecurityAssociation((proposal,)), *selectors(agreed.tsi, agreed.tsr)
+    payloads = SecurityAssociation((proposal,)), *selectors(agreed.tsi, agreed.tsr)
+    return *configuration.reply(agreed.addresses), *payloads
 
 
 def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed:
     """Check the responder's choice against what we offered.
 
-    Raises PeerMisbehaved where it is not one of our proposals, or its selectors exceed ours (RFC 7296 2.9).
+    Raises PeerMisbehaved where it is not one of our proposals, or its selectors exceed ours (RFC 7296 2.9),
+    PeerIncompatible (ADDRESS) where we wanted an inner address and got none.
     """
-    wanted = wanted or first(sa.context.settings)
+    wanted, settings = wanted or first(sa), sa.context.settings
     choice = accept(exchanges.required(message, SecurityAssociation).proposals, wanted.suites)
     if choice is None:
         raise PeerMisbehaved(
@@ -114,7 +179,16 @@ def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed
         raise PeerMisbehaved(
             DropReason.INVALID_PAYLOADS, "the answer's traffic selectors exceed what we proposed"
         )
-    return Agreed(choice.suite, choice.number, _checked_spi(choice.spi), tsi, tsr)
+    addresses = sa.own_addresses
+    if settings.virtual_ips and not addresses:
+        addresses = configuration.given(message, settings.virtual_ips, sa.path)
+        # What the peer would accept of us beyond them is nothing that we want to accept of it.
+        tsi = narrow(tsi, tuple(host(address) for address in addresses))
+        if set(addresses) - {selector.start for selector in tsi}:
+            raise PeerMisbehaved(
+                DropReason.INVALID_PAYLOADS, "the answer's selectors leave out the inner address it gives us"
+            )
+    return Agreed(choice.suite, choice.number, _checked_spi(choice.spi), tsi, tsr, addresses)
 
 
 def install(

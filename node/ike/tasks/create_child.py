@@ -76,7 +76,10 @@ class CreateChild:
         return True
 
     def build(self, now: float) -> tuple[Payload, ...] | None:
-        """The request; nothing where the old one is gone or replaced, or such a one is there."""
+        """The request; nothing where the old one is gone or replaced, or such a one is there.
+
+        An inner address is asked for in IKE_AUTH alone: without the one we want there is no Child SA.
+        """
         sa, context = self._sa, self._sa.context
         if not self._has_a_point():
             return None
@@ -93,6 +96,8 @@ class CreateChild:
         children = self._sa.children
         if self.old is not None:
             return self.old in children and may_be_rekeyed(children[self.old])
+        if self._sa.context.settings.virtual_ips and not self._sa.own_addresses:
+            return False
         same = (self._wanted.local, self._wanted.peer)
         return all((c.child.local, c.child.peer) != same for c in children.values())
 
@@ -176,9 +181,7 @@ def may_be_rekeyed(owned: OwnedChild) -> bool:
 
 def rekey(sa: IkeSa, old: bytes, now: float) -> None:
     """Replace a Child SA, by its inbound SPI."""
-    owned = sa.children[old]
-    wanted = child.Wanted(sa.context.settings.child_suites, owned.child.local, owned.child.peer)
-    sa.ask(CreateChild(sa, old, wanted), now)
+    sa.ask(CreateChild(sa, old, _allowed(sa, old)), now)
 
 
 def create(sa: IkeSa, now: float) -> None:
@@ -236,11 +239,11 @@ def _agree(sa: IkeSa, message: Message, old: bytes | None, now: float) -> Reply:
 
 def _allowed(sa: IkeSa, old: bytes | None) -> child.Wanted:
     """What a Child SA may be: what the configuration allows, or what the one has that it replaces."""
-    settings = sa.context.settings
+    wanted = child.allowed(sa)
     if old is None:
-        return child.Wanted(settings.child_suites, settings.local_ts, settings.peer_ts)
+        return wanted
     replaced = sa.children[old].child
-    return child.Wanted(settings.child_suites, replaced.local, replaced.peer)
+    return replace(wanted, local=replaced.local, peer=replaced.peer)
 
 
 def _take_heir(sa: IkeSa, old: bytes, heir: Rival) -> None:

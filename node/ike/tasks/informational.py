@@ -7,6 +7,8 @@
 An empty request asks for life and gets an empty answer.
 """
 
+from typing import ClassVar
+
 from node.errors import DropReason, PeerMisbehaved
 from node.ike import exchanges
 from node.ike.phases import Deleting
@@ -17,8 +19,8 @@ from node.ike.tasks.reply import Reply
 from node.model.child import ESP_SPI_SIZE
 from node.model.events import EventName
 from node.model.message import Message
-from node.model.payloads import Delete, Notify
-from node.model.registry import NotifyType, ProtocolId
+from node.model.payloads import Delete, Notify, Payload
+from node.model.registry import ExchangeType, NotifyType, ProtocolId
 
 
 def answer(sa: IkeSa, message: Message, now: float) -> Reply:
@@ -53,6 +55,35 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
 def give_up_child(sa: IkeSa, inbound_spi: bytes, now: float) -> None:
     """Tell the peer that a Child SA which it agreed to is not there (RFC 7296 1.4.1)."""
     sa.ask(DeleteChild(sa, inbound_spi, held=False), now)
+
+
+class Liveness:
+    """Ask the peer whether it is there; any answer says so, unless it holds no IKE SA any more."""
+
+    exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+
+    def __init__(self, sa: IkeSa) -> None:
+        self._sa = sa
+
+    def key(self) -> object:
+        """One at a time."""
+        return "liveness"
+
+    def move(self, sa: IkeSa) -> bool:
+        """A new IKE SA shows by itself that the peer is there."""
+        return False
+
+    def build(self, now: float) -> tuple[Payload, ...] | None:
+        """An empty request."""
+        return ()
+
+    def process(self, message: Message, now: float) -> None:
+        """The answer is the sign of life."""
+        failure = exchanges.error_notify(message)
+        if failure is not None:
+            _tell(self._sa, failure)
+            if failure.notify_type in _FATAL:
+                self._sa.close(f"refused with {failure.notify_type}")
 
 
 def _check(payload: Delete) -> None:

@@ -204,6 +204,7 @@ def successor(
     keys = expand_ike_keys(suite, seed, *nonces, *spis)
     new = IkeSa(context, sa.path, *spis, None, now, is_initiator=is_initiator)
     new.extensions = sa.extensions
+    new.life.heard(now)
     protection = shares.protection_of(suite, keys, is_initiator, context.entropy)
     new.data = Established(suite, protection, old.proof, now)
     new.times = times(context.settings.ike_lifetime, now, context.entropy)
@@ -226,12 +227,14 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     identity = sa.data.proof.peer.identity
     for owned in sa.children.values():
         new.add_child(replace(owned, child=replace(owned.child, ike_spi=new.local_spi)))
+    new.own_addresses, new.peer_addresses = sa.own_addresses, sa.peer_addresses
     new.lingering.update(sa.lingering)
     sa.children.clear()
     sa.lingering.clear()
     contacts = sa.context.contacts
     contacts.establish(new.local_spi, identity, sa.data.since)
     contacts.end(sa.local_spi)
+    sa.context.pools.inherit(sa.local_spi, new.local_spi)
     new.event(EventName.IKE_SA_REKEYED, old_spi_i=sa.spi_i.hex(), old_spi_r=sa.spi_r.hex())
     sa.context.emit(SaReplaced(sa.local_spi, new.local_spi))
     for task in sa.agenda.waiting():
