@@ -67,9 +67,9 @@ def _count(default: int, description: str, minimum: int, maximum: int) -> Any:
     return _setting(default, description, type="integer", minimum=minimum, maximum=maximum)
 
 
-def _list(default: tuple[str, ...], description: str, form: str) -> Any:
+def _list(default: tuple[str, ...], description: str, form: str, least: int = 1) -> Any:
     items = {"type": "string", "format": form}
-    return _setting(default, description, type="array", items=items, minItems=1, maxItems=32)
+    return _setting(default, description, type="array", items=items, minItems=least, maxItems=32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +248,14 @@ class Child:
         "prefixes of inner addresses that peers must ask us for, such as 10.9.0.0/24; each gets one of a "
         "family and has no other",
         "network",
+        0,
     )
     virtual_ip: tuple[str, ...] = _list(
         (),
         "inner addresses that we ask the peer for when we initiate, at most one of each family: any4, any6, "
         "or one that we would like; they take the place of tun.address and child.local_ts",
         "virtual-ip",
+        0,
     )
     replay_window: int = _count(REPLAY_WINDOW, "packets of the anti-replay window", MIN_WINDOW, MAX_WINDOW)
     max_packets: int = _count(

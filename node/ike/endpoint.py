@@ -41,7 +41,7 @@ from node.ike.sa import IkeSa
 from node.ike.settings import Settings
 from node.ike.status import SaStatus, status_of
 from node.ike.tasks import create_child, init, rekey, shares
-from node.ike.tasks.delete import delete_child, delete_ike
+from node.ike.tasks.delete import delete_child
 from node.ike.timers import Timers
 from node.ike.transcript import Transcript
 from node.ike.window import digest
@@ -185,7 +185,7 @@ class Endpoint:
         """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none."""
         sa = self._sas[ike_spi]
         if sa.phase is not Phase.DELETING:
-            delete_ike(sa, "deleted by us", now)
+            rekey.delete_ike(sa, "deleted by us", now)
             self._settle(sa, now)
 
     def delete_child(self, inbound_spi: bytes, now: float) -> None:

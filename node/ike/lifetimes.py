@@ -12,7 +12,7 @@ from node.ike.children import ChildState, Times
 from node.ike.phases import Established, Rekeyed
 from node.ike.sa import IkeSa
 from node.ike.tasks import create_child, rekey
-from node.ike.tasks.delete import delete_child, delete_ike
+from node.ike.tasks.delete import delete_child
 from node.model.events import EventName
 
 
@@ -22,7 +22,7 @@ def pass_time(sa: IkeSa, now: float) -> None:
     if isinstance(sa.data, Established | Rekeyed) and _is_due(sa.times.expires_at, now):
         over = "its lifetime is over" if isinstance(sa.data, Established) else "replaced, and not deleted"
         sa.times = Times()
-        delete_ike(sa, over, now)
+        rekey.delete_ike(sa, over, now)
         return
     if not isinstance(sa.data, Established):
         return

@@ -14,7 +14,6 @@ from typing import ClassVar
 from node.errors import LocalMisuse
 from node.ike.children import LINGER, ChildState, OwnedChild
 from node.ike.outputs import Event, InstallOutbound
-from node.ike.phases import Established
 from node.ike.sa import IkeSa
 from node.model.events import EventName
 from node.model.message import Message
@@ -52,7 +51,7 @@ class DeleteChild:
 
 
 class DeleteIke:
-    """End the IKE SA when what is in flight is through, whichever IKE SA has taken its place by then."""
+    """End the IKE SA when its rekey is through, whichever IKE SA has taken its place by then."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
 
@@ -76,15 +75,6 @@ class DeleteIke:
     def process(self, message: Message, now: float) -> None:
         """Nothing: the answer to the last request closes the SA. Raises LocalMisuse."""
         raise LocalMisuse("the last request of an IKE SA is no task's")
-
-
-def delete_ike(sa: IkeSa, reason: str, now: float) -> None:
-    """Delete the IKE SA and with it all its Child SAs (RFC 7296 1.4.1)."""
-    if isinstance(sa.data, Established) and sa.window.in_flight is not None:
-        sa.agenda.drop(lambda task: True)
-        sa.ask(DeleteIke(sa, reason), now)
-    else:
-        sa.begin_delete(reason, (Delete(ProtocolId.IKE),), now)
 
 
 def delete_child(sa: IkeSa, spi: bytes, now: float) -> None:

@@ -26,7 +26,7 @@ from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
 from node.ike.tasks import child, shares
 from node.ike.tasks.create_child import MAX_GROUPS, CreateChild, refused
-from node.ike.tasks.delete import DeleteChild
+from node.ike.tasks.delete import DeleteChild, DeleteIke
 from node.ike.tasks.reply import Reply
 from node.model.events import EventName
 from node.model.message import NO_SPI, SPI_SIZE, Message
@@ -141,6 +141,18 @@ class RekeyIke:
 def rekey(sa: IkeSa, now: float) -> None:
     """Replace an IKE SA."""
     sa.ask(RekeyIke(sa), now)
+
+
+def delete_ike(sa: IkeSa, reason: str, now: float) -> None:
+    """Delete the IKE SA and with it all its Child SAs (RFC 7296 1.4.1).
+
+    Where we are replacing it that must be through first: the peer may have the new one already.
+    """
+    if isinstance(sa.data, Established) and isinstance(sa.agenda.active, RekeyIke):
+        sa.agenda.drop(lambda task: True)
+        sa.ask(DeleteIke(sa, reason), now)
+    else:
+        sa.begin_delete(reason, (Delete(ProtocolId.IKE),), now)
 
 
 def answer(sa: IkeSa, message: Message, now: float) -> Reply:
