@@ -51,7 +51,8 @@ REQUEST_HELP = """\
       "subject": "IDENTITY",           common name, or a whole name
       "dns": ["IDENTITY"],             subjectAltName; [] leaves it out
       "ip": [], "email": [],           more subjectAltNames
-      "key_type": "rsa4096",           rsa2048 rsa4096 ecdsa-p256 ecdsa-p384 ed25519
+      "key_type": "rsa4096",           rsa2048 rsa3072 rsa4096 ecdsa-p256 ecdsa-p384 ecdsa-p521
+                                       ed25519 ed448
       "days": 365,                     lifetime; -1: expired yesterday
       "not_before": "+1d",             a moment (RFC 3339) or relative to now (s m h d w)
       "not_after": "-1h",
@@ -59,6 +60,9 @@ REQUEST_HELP = """\
                                        the certificate; "none": no key file is written
       "copy_of": "OTHER"               use OTHER's certificate (and with "key": "own" its key)
     }
+  },
+  "psk": {                             files with a secret that nodes share, beside their keys
+    "NAME": "LABEL"                    names with one label get one secret, others another one
   }
 }"""
 
@@ -102,10 +106,14 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything asked for, issuers before what they issue and originals before their copies."""
+    """Everything asked for, issuers before what they issue and originals before their copies.
+
+    `psk` are names and the label of the secret that each of them gets.
+    """
 
     authorities: tuple[Spec, ...]
     certificates: tuple[Spec, ...]
+    psk: tuple[tuple[str, str], ...] = ()
 
 
 _AUTHORITY_KEYS = frozenset(
@@ -121,7 +129,7 @@ _COPY_KEYS = frozenset({"copy_of", "key", "key_type"})
 def parse(text: str | None, names: Sequence[str], defaults: Defaults) -> Request:
     """Read a request (JSON, or `@FILE` with JSON) and plain names; raise `RequestError`."""
     document = _load(text) if text else {}
-    _known(document, frozenset({"authorities", "certificates"}), "request")
+    _known(document, frozenset({"authorities", "certificates", "psk"}), "request")
     authorities = _entries(document, "authorities")
     certificates = _entries(document, "certificates")
     authorities.setdefault(ROOT, {})
@@ -129,12 +137,14 @@ def parse(text: str | None, names: Sequence[str], defaults: Defaults) -> Request
         certificates.setdefault(_name(name, "name"), {})
     if clash := sorted(authorities.keys() & certificates.keys()):
         raise RequestError(f"request: {clash[0]!r} is an authority and a certificate: rename one of them")
-    if len(authorities) + len(certificates) > MAX_ENTRIES:
+    psk = _psk(document)
+    if len(authorities) + len(certificates) + len(psk) > MAX_ENTRIES:
         raise RequestError(f"request: more than {MAX_ENTRIES} entries: split it")
     made = [_authority(name, entry, defaults) for name, entry in authorities.items()]
     leaves = [_leaf(name, entry, defaults) for name, entry in certificates.items()]
     _check_references(made, leaves)
-    return Request(_issuers_first(made), tuple(sorted(leaves, key=lambda leaf: leaf.copy_of is not None)))
+    originals_first = tuple(sorted(leaves, key=lambda leaf: leaf.copy_of is not None))
+    return Request(_issuers_first(made), originals_first, psk)
 
 
 def _load(text: str) -> dict[str, object]:
@@ -180,6 +190,13 @@ def _object(value: object, where: str) -> dict[str, object]:
 def _entries(document: Mapping[str, object], section: str) -> dict[str, dict[str, object]]:
     entries = _object(document.get(section, {}), section)
     return {_name(name, section): _object(entry, f"{section}.{name}") for name, entry in entries.items()}
+
+
+def _psk(document: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    entries = _object(document.get("psk", {}), "psk")
+    return tuple(
+        (_name(name, "psk"), _name(_text(entries, name, "psk", ""), f"psk.{name}")) for name in entries
+    )
 
 
 def _known(entry: Mapping[str, object], known: frozenset[str], where: str) -> None:

@@ -76,7 +76,16 @@ MAKING = ("up", "run")
 #: Scenarios at the same time. Each of them starts processes by the dozen.
 MAX_JOBS = 64
 IMAGES = ("node", "strongswan")
-KEY_TYPES = ("rsa4096", "rsa2048", "ecdsa-p256", "ecdsa-p384", "ed25519")
+KEY_TYPES = (
+    "rsa4096",
+    "rsa3072",
+    "rsa2048",
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "ecdsa-p521",
+    "ed25519",
+    "ed448",
+)
 
 EPILOG = """\
 verbs:

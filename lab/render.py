@@ -36,6 +36,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "node_started": Phrase("started", ("role", "profile"), _D),
     "certificate_loaded": Phrase("X.509 certificate loaded", ("subject",)),
     "private_key_loaded": Phrase("PKCS#8 private key loaded", ("file",)),
+    "psk_loaded": Phrase("shared secret loaded", ("file",)),
+    "authorities_loaded": Phrase("trusted CAs loaded", ("file", "authorities")),
     "keylog_enabled": Phrase("KEY LOG: all keys are written down", ("file",), _T),
     "keylog_failed": Phrase("the key log ends", ("file", "detail"), _T),
     "dh_key_pair_generated": Phrase("Diffie-Hellman key pair generated", ("group", "octets")),
@@ -65,7 +67,7 @@ _PHRASES: Mapping[str, Phrase] = {
         "peer's certificate chain verified against the CA", ("subject", "issuer")
     ),
     "peer_identity_verified": Phrase("peer's identity verified", ("identity",)),
-    "peer_auth_verified": Phrase("peer's AUTH signature verified", ("method",)),
+    "peer_auth_verified": Phrase("peer's AUTH verified", ("method",)),
     "authentication_failed": Phrase("authentication FAILED", ("reason", "detail", "peer"), _T),
     "ike_sa_established": Phrase("IKE SA established", ("peer_identity", "suite"), _M),
     "ike_sa_failed": Phrase("IKE SA failed", ("reason", "peer"), _T),

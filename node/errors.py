@@ -153,6 +153,7 @@ class AuthFailure(StrEnum):
     IDENTITY_MISMATCH = "identity_mismatch"
     UNEXPECTED_IDENTITY = "unexpected_identity"
     BAD_SIGNATURE = "bad_signature"
+    WRONG_SHARED_KEY = "wrong_shared_key"
     UNSUPPORTED_METHOD = "unsupported_method"
     BAD_AUTH_NONCE = "bad_auth_nonce"
     REFUSED_BY_PEER = "refused_by_peer"

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from node.model.message import Envelope, Fragment, Glance, Header, Message, Sealed
 from node.model.payloads import Identification, Payload
-from node.model.proof import VerifiedPeer
+from node.model.proof import SharedKeyPeer, VerifiedPeer
 from node.model.registry import AuthMethod, HashId
 
 
@@ -107,10 +107,26 @@ class Signer(Protocol):
 
 
 class PeerVerifier(Protocol):
-    """Whether a certificate chain is acceptable now and speaks for the identity we expect of the peer."""
+    """Whether a peer is whom we expect: by its certificate chain, or as one with whom we share a secret."""
 
-    def verify(self, certificates: Sequence[bytes], identity: Identification, /) -> VerifiedPeer:
-        """Judge DER certificates, end entity first, against the configured CAs, for the ID the peer sent.
+    @property
+    def authorities(self) -> bytes | None:
+        """What a CERTREQ asks for (RFC 7296 3.7): the SHA-1 hashes, 20 octets each, of our CAs' keys.
+
+        Empty where a peer needs no hint; None where it is to show no certificate, but a shared secret.
+        """
+        ...
+
+    @property
+    def expected(self) -> Identification | None:
+        """The identity that the peer must have, None where there are several."""
+        ...
+
+    def verify(
+        self, certificates: Sequence[bytes], identity: Identification, /
+    ) -> VerifiedPeer | SharedKeyPeer:
+        """Judge DER certificates, end entity first, against the configured CAs, for the ID the peer sent; or
+        the ID alone where the peer has the secret that we share with it.
 
         Raises AuthError with the reason. Fetches nothing.
         """

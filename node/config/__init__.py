@@ -4,6 +4,6 @@ command line  >  NODE_... variables  >  file  >  defaults of the role
 """
 
 from node.config.load import ConfigError, Sources, load
-from node.config.model import Config, Role, Switch
+from node.config.model import Auth, Config, Role, Switch
 
-__all__ = ["Config", "ConfigError", "Role", "Sources", "Switch", "load"]
+__all__ = ["Auth", "Config", "ConfigError", "Role", "Sources", "Switch", "load"]

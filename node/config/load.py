@@ -16,7 +16,7 @@ from typing import Any
 
 from node.config.defaults import role_defaults
 from node.config.environment import documents
-from node.config.model import DEFAULT_PROFILE, Config, Role
+from node.config.model import DEFAULT_PROFILE, Auth, Config, Role
 from node.config.schema import FORMATS, Place, build, schema
 from node.model.selectors import is_host, network
 from yamlschema import Document, DocumentError, Problem, check, read
@@ -138,6 +138,7 @@ def _contradictions(config: Config) -> list[str]:
     if config.profile == "asn1" and config.listen.nat_port:
         detail = "profile asn1 has one port for everything, listen.port; leave this one unset"
         wrong.append(f"listen.nat_port: {config.listen.nat_port}: {detail}")
+    wrong += _of_credentials(config)
     if config.ike.half_open.per_source > config.ike.half_open.total:
         wrong.append("ike.half_open.per_source: is greater than ike.half_open.total")
     return wrong
@@ -187,4 +188,17 @@ def _of_pool(config: Config) -> list[str]:
         for other in prefixes[:index]:
             if prefix.version == other.version and prefix.overlaps(other):
                 wrong.append(f"child.pool: {prefix} overlaps {other}; leave one of them out")
+    return wrong
+
+
+def _of_credentials(config: Config) -> list[str]:
+    ours, theirs = config.local.auth is Auth.PSK, config.peer.auth is Auth.PSK
+    wrong = []
+    if (ours or theirs) and not config.credentials.psk:
+        place = "local.auth" if ours else "peer.auth"
+        wrong.append(f"credentials.psk: is empty, but {place} is psk; name the file with the shared secret")
+    if config.credentials.psk and not (ours or theirs):
+        wrong.append("credentials.psk: is not used; set local.auth or peer.auth to psk, or leave it out")
+    if ours and not config.local.identity:
+        wrong.append("local.identity: is empty; with local.auth psk no certificate says who we are, set it")
     return wrong

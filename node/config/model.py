@@ -38,6 +38,13 @@ class Role(StrEnum):
     INITIATOR = "initiator"
 
 
+class Auth(StrEnum):
+    """How a party proves who it is (RFC 7296 2.15)."""
+
+    CERTIFICATE = "certificate"
+    PSK = "psk"
+
+
 class Switch(StrEnum):
     """On, off, or on where it works."""
 
@@ -110,6 +117,11 @@ class Peer:
             {"type": "array", "items": {"type": "string", "format": "identity"}, "minItems": 1},
         ],
     )
+    auth: Auth = _setting(  # noqa: RUF009
+        Auth.CERTIFICATE,
+        "how the peer proves its identity: certificate, or psk (the secret of credentials.psk)",
+        enum=[auth.value for auth in Auth],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,20 @@ class Local:
 
     identity: str = _text(
         "", "our identity (default: taken from the certificate)", format="identity-or-empty"
+    )
+    auth: Auth = _setting(  # noqa: RUF009
+        Auth.CERTIFICATE,
+        "how we prove our identity: certificate, or psk (the secret of credentials.psk)",
+        enum=[auth.value for auth in Auth],
+    )
+    rsa_pss: bool = _setting(
+        False, "sign by RSASSA-PSS instead of PKCS#1 v1.5; needs an RSA key", type="boolean"
+    )
+    sha1: bool = _setting(
+        False,
+        "accept and make signatures of method 1, RSA with SHA-1, with peers that know nothing better: "
+        "whoever can compute collisions of SHA-1 can stand in the middle",
+        type="boolean",
     )
 
 
@@ -128,6 +154,11 @@ class Credentials:
     ca: str = _text("ipsec/certs/ca-cert.pem", "PEM file with the trusted CA certificates", minLength=1)
     certificate: str = _text("", "PEM file with our certificate, intermediate CAs behind it", minLength=1)
     key: str = _text("", "PEM file with our PKCS#8 private key, mode 0600", minLength=1)
+    psk: str = _text(
+        "",
+        "file with the secret that we share with the peer, mode 0600: one line of text, or 0x and "
+        "hexadecimal, or 0s and base64; 16 octets at least, random ones; empty for none",
+    )
     allow_mismatch: bool = _setting(
         False,
         "start although the key is not that of the certificate; its peer must refuse it (for lessons)",

@@ -6,9 +6,12 @@ Rules:
 
 1. The AlgorithmIdentifier decides, and it must be octet for octet one of the table: nothing in it is
    interpreted. Any accepted hash goes with any accepted curve (RFC 7427 6).
-2. SHA-256 or better, the hash built into EdDSA, and for PSS a salt as long as the hash. No SHA-1.
+2. SHA-256 or better, the hash built into EdDSA, and for PSS a salt as long as the hash.
 3. A key of a peer that is weak or cannot be read is refused as such, before it verifies anything.
-4. Method 1 (RSA) means SHA-1 in practice and is neither made nor accepted; methods 9 to 11 are.
+4. Methods 9 to 11 (RFC 4754) fix curve and hash. Method 1 (RFC 7296 3.8) is RSA with SHA-1, and is neither
+   made nor accepted unless the caller asks for it. What that costs: collisions of SHA-1 with chosen prefixes
+   have been computed (2020), and who finds one for two transcripts can stand between two peers that accept
+   it, by hiding that they know better hashes.
 """
 
 from collections.abc import Callable
@@ -121,6 +124,8 @@ SCHEMES: tuple[Scheme, ...] = (
     Scheme("Ed448", bytes.fromhex("300506032b6571"), HashId.IDENTITY, Ed448PublicKey),
 )
 _BY_IDENTIFIER = {encoding: scheme for scheme in SCHEMES for encoding in scheme.encodings}
+#: What is accepted where a caller does not say: every hash of the table, so never SHA-1.
+STRONG_HASHES = frozenset(scheme.hash for scheme in SCHEMES)
 
 #: The classic ECDSA methods fix curve and hash; the signature is r | s (RFC 4754 3).
 _CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
@@ -133,23 +138,34 @@ _CLASSIC: dict[AuthMethod, tuple[HashId, type[ec.EllipticCurve]]] = {
 class KeySigner:
     """Our private key, as the Signer port."""
 
-    __slots__ = ("_key", "_schemes", "public_key")
+    __slots__ = ("_key", "_schemes", "_sha1", "public_key")
 
-    def __init__(self, key: PrivateKey, *, pss: bool = False) -> None:
-        self._key, self._schemes = key, _schemes_of(key.public_key(), pss)
-        self.public_key: bytes = key.public_key().public_bytes(
+    def __init__(
+        self, key: PrivateKey, *, pss: bool = False, sha1: bool = False, certified: bytes = b""
+    ) -> None:
+        """`pss`: an RSA key signs by RSASSA-PSS; `sha1`: by method 1 where the peer knows nothing better.
+
+        `certified` is the SubjectPublicKeyInfo of our certificate: an RSA key that it restricts to RSASSA-PSS
+        signs by nothing else. Raises ValueError where no algorithm is left.
+        """
+        public = key.public_key()
+        self.public_key: bytes = _restricted(public, certified) or public.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        self._key, self._schemes = key, _schemes_of(public, self.public_key, pss)
+        self._sha1 = sha1 and not self._schemes[0].pss and isinstance(key, RSAPrivateKey)
 
     def sign(self, octets: bytes, peer_hashes: frozenset[HashId], /) -> tuple[AuthMethod, bytes]:
         """Sign by method 14 with the first scheme that suits our key and the peer's hashes.
 
         An ECDSA key prefers the hash of its curve; for a peer that named no hashes, so does not know method
         14, it signs by the classic method of its curve. Raises AuthError (UNSUPPORTED_METHOD) where nothing
-        suits: to such a peer an RSA key could only offer method 1, which is SHA-1.
+        suits: to such a peer an RSA key could only offer method 1, which is SHA-1 and must be asked for.
         """
         if not peer_hashes and isinstance(self._key, ec.EllipticCurvePrivateKey):
             return _sign_classic(self._key, octets)
+        if not peer_hashes and self._sha1 and isinstance(self._key, RSAPrivateKey):
+            return AuthMethod.RSA_SIGNATURE, self._key.sign(octets, padding.PKCS1v15(), hashes.SHA1())
         scheme = self._choose(peer_hashes)
         signature = _sign(self._key, scheme, octets)
         return AuthMethod.DIGITAL_SIGNATURE, bytes([len(scheme.identifier)]) + scheme.identifier + signature
@@ -158,8 +174,11 @@ class KeySigner:
         for scheme in self._schemes:
             if scheme.hash in peer_hashes:
                 return scheme
-        named = ", ".join(str(h) for h in sorted(peer_hashes)) or "none"
-        detail = f"the peer accepts no signature hash that suits our key; it named {named}"
+        ours = ", ".join(scheme.name for scheme in self._schemes)
+        detail = (
+            f"our {_kind(self._key.public_key())} key signs by {ours}; the peer accepts "
+            f"{_listed(peer_hashes) or 'none of it, it announced no hashes (RFC 7427)'}"
+        )
         raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
 
     def __repr__(self) -> str:
@@ -169,17 +188,30 @@ class KeySigner:
 _CURVE_HASHES = {"secp256r1": HashId.SHA2_256, "secp384r1": HashId.SHA2_384, "secp521r1": HashId.SHA2_512}
 
 
-def _schemes_of(public: PublicKey, pss: bool) -> tuple[Scheme, ...]:
+def _restricted(public: PublicKey, certified: bytes) -> bytes:
+    """`certified` where it is this key and for RSASSA-PSS alone (RFC 4055 1.2), else nothing."""
+    try:
+        same = bool(certified) and _load_public(certified) == public
+    except AuthError:
+        return b""
+    return certified if same and _pss_only(certified) else b""
+
+
+def _schemes_of(public: PublicKey, spki: bytes, pss: bool) -> tuple[Scheme, ...]:
     """What a key can sign by, best first: of ECDSA's hashes, that of the curve's size."""
     wanted = _CURVE_HASHES.get(public.curve.name) if isinstance(public, ec.EllipticCurvePublicKey) else None
-    suited = (s for s in SCHEMES if isinstance(public, s.key) and s.pss is pss)
+    pss = pss or _pss_only(spki)
+    suited = [s for s in SCHEMES if _suits(public, spki, s) and s.pss is pss]
+    if not suited:
+        raise ValueError("the certificate restricts the RSA key to an RSASSA-PSS that is not supported")
     return tuple(sorted(suited, key=lambda s: s.hash != wanted))
 
 
-def load_signer(pem: bytes, *, pss: bool = False) -> KeySigner:
+def load_signer(pem: bytes, *, pss: bool = False, sha1: bool = False, certified: bytes = b"") -> KeySigner:
     """The signer of an unencrypted PEM private key: PKCS#8, or the traditional form.
 
-    Raises ValueError, which says what to do, where it is none, encrypted, of a foreign kind, or weak.
+    The options are those of `KeySigner`. Raises ValueError, which says what to do, where it is no such key,
+    encrypted, of a foreign kind, or weak.
     """
     try:
         # The library would test whether the primes are prime, half a second for RSA-4096; `_check_rsa` shows
@@ -198,7 +230,7 @@ def load_signer(pem: bytes, *, pss: bool = False) -> KeySigner:
         raise ValueError("RSASSA-PSS needs an RSA key")
     if isinstance(key, RSAPrivateKey):
         _check_rsa(key)
-    return KeySigner(key, pss=pss)
+    return KeySigner(key, pss=pss, sha1=sha1, certified=certified)
 
 
 def _check_rsa(key: RSAPrivateKey) -> None:
@@ -226,11 +258,18 @@ def _check_rsa(key: RSAPrivateKey) -> None:
         raise ValueError("the numbers of the RSA key do not belong together; issue the key again") from None
 
 
-def verify_auth(public_key: bytes, method: AuthMethod, data: bytes, octets: bytes) -> None:
+def verify_auth(
+    public_key: bytes,
+    method: AuthMethod,
+    data: bytes,
+    octets: bytes,
+    accepted: frozenset[HashId] = STRONG_HASHES,
+) -> None:
     """Verify an AUTH payload over `octets` with the key of a SubjectPublicKeyInfo.
 
-    Accepts method 14 and the classic ECDSA methods 9 to 11. Raises AuthError:
-    UNSUPPORTED_METHOD, BAD_SIGNATURE, WEAK_KEY, MALFORMED_CERTIFICATE.
+    Accepts method 14 and the classic ECDSA methods 9 to 11 with the hashes `accepted`; method 1 only where
+    SHA1 is one of these. Raises AuthError: UNSUPPORTED_METHOD, BAD_SIGNATURE, WEAK_KEY,
+    MALFORMED_CERTIFICATE.
     """
     if method == AuthMethod.DIGITAL_SIGNATURE:
         end = 1 + data[0] if data else 1
@@ -238,14 +277,39 @@ def verify_auth(public_key: bytes, method: AuthMethod, data: bytes, octets: byte
             raise AuthError(
                 AuthFailure.BAD_SIGNATURE, "the AUTH data ends before its AlgorithmIdentifier does"
             )
-        verify_signature(public_key, data[1:end], data[end:], octets)
-        return
-    if method not in _CLASSIC:
-        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, f"authentication method {method} is not accepted")
+        verify_signature(public_key, data[1:end], data[end:], octets, accepted)
+    elif method == AuthMethod.RSA_SIGNATURE:
+        _verify_rsa_sha1(public_key, data, octets, accepted)
+    elif method in _CLASSIC:
+        _verify_classic(public_key, method, data, octets, accepted)
+    else:
+        known = ", ".join(map(str, (AuthMethod.DIGITAL_SIGNATURE, *_CLASSIC)))
+        detail = f"the peer authenticates by {method}, accepted are {known}"
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+
+
+def _verify_rsa_sha1(public_key: bytes, data: bytes, octets: bytes, accepted: frozenset[HashId]) -> None:
+    """Method 1: RSASSA-PKCS1-v1_5 with SHA-1 (RFC 7296 3.8)."""
+    if HashId.SHA1 not in accepted:
+        detail = (
+            f"the peer signed by {AuthMethod.RSA_SIGNATURE}, which is RSA with SHA-1; accepted are "
+            f"{_listed(accepted)} by {AuthMethod.DIGITAL_SIGNATURE} (local.sha1 would accept it)"
+        )
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+    key = _load_public(public_key)
+    if not isinstance(key, RSAPublicKey) or _pss_only(public_key):
+        raise _misfit(str(AuthMethod.RSA_SIGNATURE), key)
+    _checked(lambda: key.verify(data, octets, padding.PKCS1v15(), hashes.SHA1()))
+
+
+def _verify_classic(
+    public_key: bytes, method: AuthMethod, data: bytes, octets: bytes, accepted: frozenset[HashId]
+) -> None:
     key = _load_public(public_key)
     hash_id, curve = _CLASSIC[method]
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, curve):
-        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, f"{method} does not fit the key of the certificate")
+        raise _misfit(str(method), key)
+    _check_hash(hash_id, accepted)
     half = -(-key.curve.key_size // 8)
     if len(data) != 2 * half:
         raise _bad_signature()
@@ -253,8 +317,17 @@ def verify_auth(public_key: bytes, method: AuthMethod, data: bytes, octets: byte
     _checked(lambda: key.verify(encode_dss_signature(r, s), octets, ec.ECDSA(_HASHES[hash_id]())))
 
 
-def verify_signature(public_key: bytes, identifier: bytes, signature: bytes, octets: bytes) -> None:
-    """Verify a signature by the scheme a DER AlgorithmIdentifier names. Raises as `verify_auth`."""
+def verify_signature(
+    public_key: bytes,
+    identifier: bytes,
+    signature: bytes,
+    octets: bytes,
+    accepted: frozenset[HashId] = STRONG_HASHES,
+) -> None:
+    """Verify a signature by the scheme a DER AlgorithmIdentifier names, with one of the hashes `accepted`.
+
+    Raises as `verify_auth`.
+    """
     scheme = _BY_IDENTIFIER.get(identifier)
     if scheme is None:
         known = ", ".join(s.name for s in SCHEMES)
@@ -262,9 +335,8 @@ def verify_signature(public_key: bytes, identifier: bytes, signature: bytes, oct
         raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
     key = _load_public(public_key)
     if not _suits(key, public_key, scheme):
-        raise AuthError(
-            AuthFailure.UNSUPPORTED_METHOD, f"{scheme.name} does not fit the key of the certificate"
-        )
+        raise _misfit(scheme.name, key)
+    _check_hash(scheme.hash, accepted)
     _checked(lambda: _verify(key, scheme, signature, octets))
 
 
@@ -282,6 +354,35 @@ def _load_public(octets: bytes) -> PublicKey:
     return key
 
 
+def _check_hash(used: HashId, accepted: frozenset[HashId]) -> None:
+    """Raises AuthError where the peer signed with a hash that was not announced to it (RFC 7427 4)."""
+    if used not in accepted:
+        detail = f"the peer signed with {used}, we announced {_listed(accepted)}"
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+
+
+def _misfit(wanted: str, key: PublicKey) -> AuthError:
+    detail = f"{wanted} does not fit the key of the certificate, which is {_kind(key)}"
+    return AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+
+
+def _kind(key: PublicKey) -> str:
+    """A key for people: `RSA-2048`, `ECDSA secp256r1`, `Ed25519`."""
+    match key:
+        case RSAPublicKey():
+            return f"RSA-{key.key_size}"
+        case ec.EllipticCurvePublicKey():
+            return f"ECDSA {key.curve.name}"
+        case Ed25519PublicKey():
+            return "Ed25519"
+        case _:
+            return "Ed448"
+
+
+def _listed(named: frozenset[HashId]) -> str:
+    return ", ".join(str(hash_id) for hash_id in sorted(named))
+
+
 def _suits(key: PublicKey, spki: bytes, scheme: Scheme) -> bool:
     """Whether the key is of the scheme's kind.
 
@@ -289,11 +390,19 @@ def _suits(key: PublicKey, spki: bytes, scheme: Scheme) -> bool:
     """
     if not isinstance(key, scheme.key):
         return False
-    start = 2 + (spki[1] & 0x7F if spki[1] & 0x80 else 0)
-    algorithm = spki[start : start + 2 + spki[start + 1]]
-    if not algorithm.startswith(_OID_RSA_PSS, 2):
+    if not _pss_only(spki):
         return True
-    return scheme.pss and algorithm in (_PSS_WITHOUT_PARAMETERS, *scheme.encodings)
+    return scheme.pss and _algorithm(spki) in (_PSS_WITHOUT_PARAMETERS, *scheme.encodings)
+
+
+def _pss_only(spki: bytes) -> bool:
+    return _algorithm(spki).startswith(_OID_RSA_PSS, 2)
+
+
+def _algorithm(spki: bytes) -> bytes:
+    """The AlgorithmIdentifier of a SubjectPublicKeyInfo that was loaded before."""
+    start = 2 + (spki[1] & 0x7F if spki[1] & 0x80 else 0)
+    return spki[start : start + 2 + spki[start + 1]]
 
 
 def _weakness(key: PublicKey) -> str:

@@ -53,6 +53,7 @@ def status(node: Node) -> dict[str, Any]:
         "name": config.name,
         "role": str(config.role),
         "profile": config.profile,
+        "auth": {"local": str(config.local.auth), "peer": str(config.peer.auth)},
         "version": VERSION,
         "uptime": round(now - node.since, 3),
         "listening": {

@@ -12,15 +12,15 @@ from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
 from node.ike.configuration import ANY
 from node.ike.endpoint import Endpoint
-from node.ike.extensions import SIGNATURE_HASHES
-from node.ike.settings import Lifetime, Limits, Retransmission, Settings
+from node.ike.settings import SIGNATURE_HASHES, Lifetime, Limits, Retransmission, Settings
 from node.model.registry import HashId
 from node.model.selectors import IPAddress, network
 from node.net import clock
 from node.net.steer import IKE_ALONE, NON_ESP_MARKER, Port
 from node.pki.identity import ExpectedIdentity
+from node.pki.sharedkey import SharedKeyVerifier
 from node.pki.verifier import CertificateVerifier
-from node.ports import Codec
+from node.ports import Codec, PeerVerifier
 from node.wire.asn1.codec import IKE_FIRST_OCTET, Asn1Codec
 from node.wire.rfc7296.codec import Rfc7296Codec
 
@@ -88,6 +88,7 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         pool_reserved=_reserved(config),
         virtual_ips=virtual_ips(config),
         liveness=config.ike.liveness.interval,
+        sha1=config.local.sha1,
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries
         ),
@@ -123,14 +124,7 @@ def _reserved(config: Config) -> frozenset[IPAddress]:
 
 def endpoint(config: Config, credentials: Credentials) -> Endpoint:
     """The engine with its ports. Raises StartError where the expected identity or a CA cannot be used."""
-    try:
-        expected = ExpectedIdentity.of(*config.peer.identity)
-    except ValueError as error:
-        raise StartError(f"peer.identity: {error}") from error
-    try:
-        verifier = CertificateVerifier(credentials.anchors, expected, clock.utc)
-    except ValueError as error:
-        raise StartError(f"credentials.ca: {config.credentials.ca}: {error}") from error
+    verifier = _verifier(config, credentials)
     return Endpoint(
         settings(config, credentials),
         PROFILES[config.profile].codec(),
@@ -139,3 +133,17 @@ def endpoint(config: Config, credentials: Credentials) -> Endpoint:
         credentials.chain,
         os.urandom,
     )
+
+
+def _verifier(config: Config, credentials: Credentials) -> PeerVerifier:
+    secret = credentials.psk
+    try:
+        if secret is not None:
+            return SharedKeyVerifier(secret, ExpectedIdentity.of_any(*config.peer.identity))
+        expected = ExpectedIdentity.of(*config.peer.identity)
+    except ValueError as error:
+        raise StartError(f"peer.identity: {error}") from error
+    try:
+        return CertificateVerifier(credentials.anchors, expected, clock.utc)
+    except ValueError as error:
+        raise StartError(f"credentials.ca: {config.credentials.ca}: {error}") from error

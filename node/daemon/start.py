@@ -4,7 +4,7 @@
                                               process that keeps it, for that alone
     2. UDP ports                              some are below 1024; nothing is read from them yet
     3. another user, no capabilities          nothing after this runs as root
-    4. certificates and private key           readable for that user alone; so is the key log, if there is one
+    4. certificates, private key, secret      readable for that user alone; so is the key log, if there is one
     5. DH key pair, control socket
 
 A container has NET_ADMIN, SETUID and SETGID only: as root it could not read another user's key, as that
@@ -33,7 +33,6 @@ from node.net.steer import Port
 from node.net.transport import Line, Transport
 from node.net.tun import DEVICE, Tun
 from node.net.udp import UdpSocket
-from node.pki.certificate import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def start(config: Config, log: EventLog) -> Started:
     addresser = _addresser(config, tun, user)
     transport = _bind(config)
     _drop_privileges(user, log)
-    credentials = _load(config, log)
+    credentials = files.load(config, log)
     keylog = KeyLog(config.keylog.file, config.profile, log) if config.keylog.file else None
     engine = endpoint(config, credentials)
     engine.prepare()
@@ -146,26 +145,6 @@ def _drop_privileges(user: privileges.User | None, log: EventLog) -> None:
         ) from error
     fields = {"uid": os.getuid(), "gid": os.getgid(), "bounding_capabilities": bounding}
     log.emit(EventName.PRIVILEGES_DROPPED, **fields)
-
-
-def _load(config: Config, log: EventLog) -> Credentials:
-    anchors = files.load_anchors(config)
-    chain = files.load_chain(config)
-    outline = read(chain[0])
-    identity = files.own_identity(config, chain[0])
-    log.emit(
-        EventName.CERTIFICATE_LOADED,
-        file=config.credentials.certificate,
-        subject=str(outline.subject),
-        issuer=str(outline.issuer),
-        not_after=outline.parsed.not_valid_after_utc.isoformat(),
-        authorities=len(anchors),
-    )
-    signer = files.load_key(config, chain[0])
-    credentials = Credentials(anchors, chain, signer, identity)
-    key = {"file": config.credentials.key, "identity": credentials.identity_text}
-    log.emit(EventName.PRIVATE_KEY_LOADED, **key)
-    return credentials
 
 
 def _bind(config: Config) -> Transport:

@@ -13,6 +13,7 @@ from node.model.events import EventName
 from node.model.message import NO_SPI, Envelope, Header, HeaderFlags
 from node.model.payloads import Identification, Notify
 from node.model.registry import KeId, PayloadType
+from node.model.secret import Secret
 from node.model.selectors import TrafficSelector, overlap
 from node.ports import Codec, Entropy, PeerVerifier, Signer
 
@@ -83,13 +84,15 @@ class Children:
 class Context:
     """Handed to every IKE SA.
 
-    `close` ends another one, by our SPI: silently, with a reason, at a time. `ike_spi` makes a free SPI.
-    `newest` is the highest sequence number of the ESP packets that came to an inbound SPI, 0 for none.
+    `signer` is our private key, or the secret that we share with our peers; `certificates` are empty with
+    such a secret. `close` ends another IKE SA, by our SPI: silently, with a reason, at a time. `ike_spi`
+    makes a free SPI. `newest` is the highest sequence number of the ESP packets that came to an inbound SPI,
+    0 for none.
     """
 
     settings: Settings
     codec: Codec
-    signer: Signer
+    signer: Signer | Secret
     verifier: PeerVerifier
     certificates: tuple[bytes, ...]
     entropy: Entropy

@@ -49,6 +49,7 @@ from node.model.events import EventName
 from node.model.message import NO_SPI, SPI_SIZE, Envelope, Header, Path
 from node.model.payloads import Notify
 from node.model.registry import ExchangeType, NotifyType
+from node.model.secret import Secret
 from node.ports import Codec, Entropy, PeerVerifier, Signer
 
 #: Unprotected refusals a second, and at once: enough for honest peers, too few to make a reflector of us.
@@ -84,7 +85,7 @@ class Endpoint:
         self,
         settings: Settings,
         codec: Codec,
-        signer: Signer,
+        signer: Signer | Secret,
         verifier: PeerVerifier,
         certificates: tuple[bytes, ...],
         entropy: Entropy,

@@ -23,8 +23,6 @@ from node.model.message import Header, Message, Path
 from node.model.payloads import Notify
 from node.model.registry import HashId, NotifyType
 
-#: What our signatures use and what we accept in a peer's: SHA-256 or better, and the hash built into EdDSA.
-SIGNATURE_HASHES = (HashId.SHA2_256, HashId.SHA2_384, HashId.SHA2_512, HashId.IDENTITY)
 #: Octets of a hash identifier (RFC 7427 4).
 HASH_ID_SIZE = 2
 #: Identifiers that are read; the registry has eight.
@@ -60,7 +58,7 @@ class Extensions:
 
 def announce(settings: Settings, spi_i: bytes, spi_r: bytes, path: Path) -> tuple[Notify, ...]:
     """What we say; `path` is that of the message it goes into, `spi_r` zero in a request."""
-    hashes = b"".join(number.to_bytes(HASH_ID_SIZE) for number in SIGNATURE_HASHES)
+    hashes = b"".join(number.to_bytes(HASH_ID_SIZE) for number in settings.signature_hashes)
     fragments = (Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),) if settings.mtu else ()
     source = nat_digest(spi_i, spi_r, path.local_host, path.local_port)
     destination = nat_digest(spi_i, spi_r, path.peer_host, path.peer_port)

@@ -7,6 +7,9 @@ from node.model.proposal import Suite
 from node.model.registry import HashId, IdType
 from node.model.selectors import IPAddress, IPNetwork, TrafficSelector
 
+#: What our signatures use and what we accept in a peer's: SHA-256 or better, and the hash built into EdDSA.
+SIGNATURE_HASHES = (HashId.SHA2_256, HashId.SHA2_384, HashId.SHA2_512, HashId.IDENTITY)
+
 
 @dataclass(frozen=True, slots=True)
 class Retransmission:
@@ -65,7 +68,8 @@ class Settings:
     `initial_contact` says of the only IKE SA with a peer that it is that; not for an identity that several
     nodes share. `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave
     the engine. `assumed_hashes` are what a peer that named no signature hashes accepts; none: it gets the
-    classic methods (RFC 7427 4).
+    classic methods (RFC 7427 4). `signature_hashes` are what we announce, and what a peer's signature must
+    use; `sha1` accepts method 1 besides, which is RSA with SHA-1 (RFC 7296 3.8) and is never announced.
 
     `pool`: prefixes of inner addresses that peers must ask for, and then have as their only selectors;
     `pool_reserved` of them are never given away. `virtual_ips`: inner addresses that we ask the peer for as
@@ -91,6 +95,8 @@ class Settings:
     pool_reserved: frozenset[IPAddress] = frozenset()
     virtual_ips: tuple[IPAddress, ...] = ()
     liveness: float = 0.0
+    signature_hashes: tuple[HashId, ...] = SIGNATURE_HASHES
+    sha1: bool = False
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)
     ike_lifetime: Lifetime = field(default_factory=Lifetime)

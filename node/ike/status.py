@@ -24,7 +24,8 @@ class ChildStatus:
 class SaStatus:
     """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that.
 
-    `own_addresses` are inner addresses that the peer gave us, `peer_addresses` those that we gave it.
+    `peer_auth` is the method by which the peer authenticated itself. `own_addresses` are inner addresses that
+    the peer gave us, `peer_addresses` those that we gave it.
     """
 
     spi_i: str
@@ -33,6 +34,7 @@ class SaStatus:
     is_initiator: bool
     peer: str
     peer_identity: str | None
+    peer_auth: str | None
     suite: str | None
     established_at: float | None
     own_addresses: tuple[str, ...]
@@ -51,6 +53,7 @@ def status_of(sa: IkeSa) -> SaStatus:
         is_initiator=sa.is_initiator,
         peer=sa.path.peer,
         peer_identity=describe(peer.id_type, peer.data) if peer else None,
+        peer_auth=str(up.proof.method) if up else None,
         suite=str(up.suite) if up else None,
         established_at=up.since if up else None,
         own_addresses=tuple(map(str, sa.own_addresses)),

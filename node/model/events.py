@@ -14,6 +14,8 @@ class EventName(StrEnum):
     NODE_STARTED = "node_started"
     CERTIFICATE_LOADED = "certificate_loaded"
     PRIVATE_KEY_LOADED = "private_key_loaded"
+    PSK_LOADED = "psk_loaded"
+    AUTHORITIES_LOADED = "authorities_loaded"
     KEYLOG_ENABLED = "keylog_enabled"
     KEYLOG_FAILED = "keylog_failed"
     DH_KEY_PAIR_GENERATED = "dh_key_pair_generated"

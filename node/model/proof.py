@@ -1,12 +1,15 @@
 """Proof objects: facts that were verified, as values that the next step demands.
 
-`VerifiedPeer` is constructed only in `node.pki`, `AuthVerified` only in `node.ike.transcript`; a test over
-the source enforces it. An established IKE SA cannot be built without both.
+`VerifiedPeer` and `SharedKeyPeer` are constructed only in `node.pki`, `AuthVerified` only in
+`node.ike.transcript`; a test over the source enforces it. An established IKE SA cannot be built without an
+`AuthVerified`, and that not without one of the others.
 """
 
 from dataclasses import dataclass
 
 from node.model.payloads import Identification
+from node.model.registry import AuthMethod
+from node.model.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,18 @@ class VerifiedPeer:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthVerified:
-    """The peer's AUTH payload was verified over the captured octets with the key of `peer`."""
+class SharedKeyPeer:
+    """The peer says that it is the expected `identity`: only AUTH, made with `secret`, shows that it is."""
 
-    peer: VerifiedPeer
+    identity: Identification
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class AuthVerified:
+    """The peer's AUTH payload was verified over the captured octets, by `method`, with what `peer` holds: the
+    key of its certificate, or the shared secret.
+    """
+
+    peer: VerifiedPeer | SharedKeyPeer
+    method: AuthMethod

@@ -52,17 +52,28 @@ class ExpectedIdentity:
 
     @classmethod
     def of(cls, *texts: str) -> "ExpectedIdentity":
-        """Raises ValueError where a text is no identity, or one that no certificate can speak for (keyid), or
-        none is given."""
-        if not texts:
-            raise ValueError("no peer identity is configured; write the one to expect, as fqdn:responder")
-        accepted = tuple(identification(text, PayloadType.IDI) for text in texts)
-        for text, identity in zip(texts, accepted, strict=True):
+        """Of peers with certificates. Raises ValueError where a text is no identity, or one that no
+        certificate can speak for (keyid), or none is given."""
+        found = cls.of_any(*texts)
+        for text, identity in zip(texts, found.accepted, strict=True):
             if identity.id_type is IdType.ID_KEY_ID:
                 raise ValueError(
                     f"{text!r}: no certificate speaks for a keyid; use fqdn, rfc822, ipv4, ipv6 or dn"
                 )
-        return cls(accepted)
+        return found
+
+    @classmethod
+    def of_any(cls, *texts: str) -> "ExpectedIdentity":
+        """Of peers that share a secret with us. Raises ValueError where a text is no identity, or none is
+        given."""
+        if not texts:
+            raise ValueError("no peer identity is configured; write the one to expect, as fqdn:responder")
+        return cls(tuple(identification(text, PayloadType.IDI) for text in texts))
+
+    @property
+    def only(self) -> Identification | None:
+        """The identity that is expected, None where there are several."""
+        return self.accepted[0] if len(self.accepted) == 1 else None
 
     def check(self, identity: Identification) -> None:
         """Raises AuthError(UNEXPECTED_IDENTITY) where the peer's ID payload is none of them."""
@@ -231,6 +242,8 @@ def describe(id_type: IdType, data: bytes) -> str:
             return f"ipv{4 if id_type == IdType.ID_IPV4_ADDR else 6}:{ip_address(data)}"
         case IdType.ID_DER_ASN1_DN if (name := _name(data)) is not None:
             return f"dn:{name}"
+        case IdType.ID_KEY_ID if data and all(0x20 <= octet <= 0x7E for octet in data):
+            return f"keyid:{printable(data.decode())}"
     return f"{id_type}:0x{data[:64].hex()}" + ("..." if len(data) > 64 else "")
 
 

@@ -20,11 +20,17 @@ from node.model.proof import VerifiedPeer
 from node.pki.certificate import MAX_CERTIFICATE_OCTETS, MAX_REMEMBERED, Certificate, read
 from node.pki.identity import ExpectedIdentity, check_speaks_for
 from node.pki.keys import KeyPolicy
+from node.pki.loading import authority_hashes
 from node.pki.path import Anchor, anchor, find_path
 from node.pki.profile import check_end_entity
 
 #: Certificates that one peer may send: an end entity and every CA of a deep hierarchy.
 MAX_CERTIFICATES = 10
+
+
+#: CAs that a CERTREQ names: it goes into IKE_SA_INIT, which cannot be fragmented (RFC 7383 2.5). With more of
+#: them there is no CERTREQ; it would be a hint only, and peers have a certificate to show without it.
+MAX_AUTHORITIES = 20
 
 
 class CertificateVerifier:
@@ -47,6 +53,17 @@ class CertificateVerifier:
         self._anchors = tuple(_anchor(octets, self._policy) for octets in anchors)
         self._expected = expected
         self._clock = clock
+        self._authorities = authority_hashes(anchors) if len(anchors) <= MAX_AUTHORITIES else b""
+
+    @property
+    def authorities(self) -> bytes | None:
+        """The SHA-1 hashes of the keys of our CAs, 20 octets each, of at most MAX_AUTHORITIES of them."""
+        return self._authorities
+
+    @property
+    def expected(self) -> Identification | None:
+        """The one identity that is accepted, None where there are several."""
+        return self._expected.only
 
     def verify(self, certificates: Sequence[bytes], identity: Identification, /) -> VerifiedPeer:
         """Judge DER certificates, end entity first, for the ID payload the peer sent. Raises AuthError,

@@ -74,7 +74,11 @@ PRIVATE_LIBRARIES = {
     "cryptography.hazmat.primitives": ("node.crypto",),
     "cryptography.hazmat.asn1": ("node.wire.asn1",),
 }
-PROOFS = {"VerifiedPeer": ("node.pki",), "AuthVerified": ("node.ike.transcript",)}
+PROOFS = {
+    "VerifiedPeer": ("node.pki",),
+    "SharedKeyPeer": ("node.pki.sharedkey",),
+    "AuthVerified": ("node.ike.transcript",),
+}
 PROFILE_WORDS = re.compile(r"asn\.?_?1|rfc7296", re.IGNORECASE)
 SECRET_WORDS = frozenset({"icv", "mac", "hmac", "tag", "digest"})
 # Here a tag is the first octet of a DER element.

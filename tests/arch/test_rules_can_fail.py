@@ -80,6 +80,7 @@ BAD: tuple[tuple[Rule, str, str, str], ...] = (
     (rules.compare_breaches, "ca/a.py", "ok = h.digest() == b'x'", "hmac.compare_digest"),
     (rules.compare_breaches, "node/crypto/a.py", "ok = got == expected_tag", "hmac.compare_digest"),
     (rules.proof_breaches, "node/ike/a.py", "proof = VerifiedPeer()", "makes a VerifiedPeer"),
+    (rules.proof_breaches, "node/pki/a.py", "proof = SharedKeyPeer()", "makes a SharedKeyPeer"),
     (rules.proof_breaches, "node/ike/a.py", "proof = transcript.AuthVerified(1)", "makes a AuthVerified"),
     (rules.size_breaches, "node/a.py", SMALL + "def f():\n" + "    x = 1\n" * 65, "f: 66 lines"),
     (rules.size_breaches, "node/a.py", "x = 1\n" * 660, "661 lines"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from ca import keys
 from tests.ca.conftest import Desk
@@ -99,9 +99,12 @@ def test_rsa_4096_is_the_default(desk: Desk) -> None:
     ("key_type", "kind"),
     [
         ("rsa2048", rsa.RSAPrivateKey),
+        ("rsa3072", rsa.RSAPrivateKey),
         ("ecdsa-p256", ec.EllipticCurvePrivateKey),
         ("ecdsa-p384", ec.EllipticCurvePrivateKey),
+        ("ecdsa-p521", ec.EllipticCurvePrivateKey),
         ("ed25519", ed25519.Ed25519PrivateKey),
+        ("ed448", ed448.Ed448PrivateKey),
     ],
 )
 def test_key_types_for_root_and_leaf(desk: Desk, key_type: str, kind: type) -> None:
@@ -116,9 +119,10 @@ def test_key_types_for_root_and_leaf(desk: Desk, key_type: str, kind: type) -> N
     assert {line["action"] for line in again.values()} == {"kept"}
 
 
-def test_p384_signs_with_sha_384(desk: Desk) -> None:
-    desk.run("a", "--root-key-type", "ecdsa-p384")
-    assert isinstance(desk.certificate("a").signature_hash_algorithm, hashes.SHA384)
+@pytest.mark.parametrize(("curve", "digest"), [("p384", hashes.SHA384), ("p521", hashes.SHA512)])
+def test_a_large_curve_signs_with_a_hash_of_its_size(desk: Desk, curve: str, digest: type) -> None:
+    desk.run("a", "--root-key-type", f"ecdsa-{curve}")
+    assert isinstance(desk.certificate("a").signature_hash_algorithm, digest)
 
 
 def test_without_subject_alternative_name(desk: Desk) -> None:

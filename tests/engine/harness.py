@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import SubjectAlternativeName
 
@@ -21,7 +22,6 @@ from node.crypto.signature import load_signer
 from node.crypto.suites import esp_suite, ike_suite
 from node.errors import DropReason
 from node.ike.endpoint import Endpoint
-from node.ike.extensions import SIGNATURE_HASHES
 from node.ike.outputs import (
     Dropped,
     Event,
@@ -33,15 +33,17 @@ from node.ike.outputs import (
     SaUp,
     Transmit,
 )
-from node.ike.settings import Settings
+from node.ike.settings import SIGNATURE_HASHES, Settings
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
 from node.model.registry import PayloadType
+from node.model.secret import Secret
 from node.model.selectors import network
 from node.pki.identity import ExpectedIdentity, local_identification
+from node.pki.sharedkey import SharedKeyVerifier
 from node.pki.verifier import CertificateVerifier
-from node.ports import Codec
+from node.ports import Codec, PeerVerifier
 from node.wire.asn1.codec import Asn1Codec
 from node.wire.rfc7296.codec import Rfc7296Codec
 from tests.unit.pki import factory
@@ -66,24 +68,44 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a node shows: certificate, key, and the authorities it trusts."""
+    """What a node shows: certificate, key, the authorities it trusts, and intermediate CAs."""
 
     certificate: bytes
     key: bytes
     anchors: tuple[bytes, ...]
+    chain: tuple[bytes, ...] = ()
+
+
+#: CAs that are no roots, by the name of their issuer.
+ISSUERS = {"CA 1": "Lab CA", "CA 2": "CA 1"}
 
 
 @cache
 def authority(name: str = "Lab CA") -> factory.Issued:
-    """A CA, the same for the whole run."""
-    return factory.ca(name)
+    """A CA, the same for the whole run: a root, or one of ISSUERS."""
+    return factory.ca(name, authority(ISSUERS[name]) if name in ISSUERS else None)
+
+
+KEYS: dict[str, Callable[[], factory.Key]] = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ed448": ed448.Ed448PrivateKey.generate,
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+}
 
 
 @cache
 def credentials(
-    name: str, issuer: str = "Lab CA", trusts: str = "Lab CA", starts: int = -1, ends: int = 1
+    name: str,
+    issuer: str = "Lab CA",
+    trusts: str = "Lab CA",
+    starts: int = -1,
+    ends: int = 1,
+    kind: str = "p256",
 ) -> Credentials:
-    """A certificate for `fqdn:NAME`; validity in days around the clock of the tests."""
+    """A certificate for `fqdn:NAME` with a key of `kind`; validity in days around the clock of the tests."""
     names = [(SubjectAlternativeName(factory.general(f"dns:{name}")), False)]
     issued = factory.issue(
         name,
@@ -91,6 +113,7 @@ def credentials(
         (factory.usage(digital_signature=True), *names),
         start=factory.NOW + timedelta(days=starts),
         end=factory.NOW + timedelta(days=ends),
+        key=KEYS[kind](),
     )
     pem = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Credentials(issued.der, pem, (authority(trusts).der,))
@@ -108,6 +131,11 @@ class NodeOptions:
     ike: tuple[str, ...] = ("aes256-sha256-modp2048",)
     esp: tuple[str, ...] = ("aes256-sha256",)
     show: Credentials | None = None
+    #: The secret by which it proves who it is, and the one that its peer must have; None: certificates.
+    secret: Secret | None = None
+    knows: Secret | None = None
+    pss: bool = False
+    sha1: bool = False
     clock: datetime = field(default=factory.NOW)
     change: Callable[[Settings], Settings] = field(default=lambda settings: settings)
 
@@ -134,8 +162,18 @@ def settings_of(options: NodeOptions, certificate: bytes, codec_name: str) -> Se
         authentication_nonce=codec_name == "asn1",
         reserved_spi_octets=frozenset({0x30}) if codec_name == "asn1" else frozenset({0x00}),
         assumed_hashes=frozenset(SIGNATURE_HASHES) if codec_name == "asn1" else frozenset(),
+        sha1=options.sha1,
     )
     return options.change(settings)
+
+
+def verifier_of(options: NodeOptions, anchors: tuple[bytes, ...]) -> PeerVerifier:
+    """Judges the peer as the options want it."""
+    expected = options.expects.split()
+    if options.knows is not None:
+        return SharedKeyVerifier(options.knows, ExpectedIdentity.of_any(*expected))
+    accepted = ExpectedIdentity.of(*expected)
+    return CertificateVerifier(anchors, accepted, lambda: options.clock.astimezone(UTC))
 
 
 class Node:
@@ -146,17 +184,13 @@ class Node:
         self.options, self.address = options, (options.address, 8000)
         self.settings = settings_of(options, credentials(options.name).certificate, codec_name)
         self.codec = CODECS[codec_name]()
-        self.verifier = CertificateVerifier(
-            shown.anchors,
-            ExpectedIdentity.of(*options.expects.split()),
-            lambda: options.clock.astimezone(UTC),
-        )
+        self.verifier = verifier_of(options, shown.anchors)
         self.endpoint = Endpoint(
             self.settings,
             self.codec,
-            load_signer(shown.key),
+            options.secret or load_signer(shown.key, pss=options.pss, sha1=options.sha1),
             self.verifier,
-            (shown.certificate,),
+            () if options.secret else (shown.certificate, *shown.chain),
             Counting(f"{options.name} {options.address}".encode()),
         )
         self.outputs: list[Output] = []

@@ -538,8 +538,8 @@ def test_a_key_share_is_used_once(codec: str) -> None:
     assert kex.generate(KeId.CURVE25519).public != kex.generate(KeId.CURVE25519).public
 
 
-def test_authentication_by_a_shared_key_is_not_there(pair: Pair) -> None:
-    """There is no PSK, so none can be guessed offline: method 2 is refused whatever its data."""
+def test_a_shared_key_is_no_answer_to_who_wants_a_certificate(pair: Pair) -> None:
+    """Method 2 is refused whatever its data: what is configured decides, not what the peer claims."""
     forge(
         pair.initiator,
         lambda payloads: [

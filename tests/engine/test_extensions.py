@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from node.ike.extensions import SIGNATURE_HASHES, Extensions, Nat, announce, announced, nat_digest
+from node.ike.extensions import Extensions, Nat, announce, announced, nat_digest
+from node.ike.settings import SIGNATURE_HASHES
 from node.model.events import EventName as E
 from node.model.message import NO_SPI, Header, HeaderFlags, Message, Path
 from node.model.payloads import Notify

@@ -71,9 +71,9 @@ def test_payloads_are_those_of_the_profile(pair: Pair) -> None:
     answer = pair.responder.event(E.IKE_AUTH_SENT).fields
     extensions = ["NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP", "SIGNATURE_HASH_ALGORITHMS"]
     assert init["payloads"] == ["SA", "KE", "NONCE", *(f"N({name})" for name in extensions)]
-    first = ["CERT", "N(INITIAL_CONTACT)", "AUTH"]
-    assert auth["payloads"] == ["IDI", *first, *fresh, "SA", "TSI", "TSR"]
-    assert answer["payloads"] == ["IDR", *first, *fresh, "SA", "TSI", "TSR"]
+    first = ["CERT", "N(INITIAL_CONTACT)"]
+    assert auth["payloads"] == ["IDI", *first, "CERTREQ", "IDR", "AUTH", *fresh, "SA", "TSI", "TSR"]
+    assert answer["payloads"] == ["IDR", *first, "AUTH", *fresh, "SA", "TSI", "TSR"]
 
 
 def test_both_ends_hold_the_same_keys_the_other_way_round(pair: Pair) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from node.config import Config, ConfigError, Role, Sources, Switch, load
+from node.config import Auth, Config, ConfigError, Role, Sources, Switch, load
 from node.config.environment import FOREIGN, variable
 from node.config.schema import plain, schema, settings
 from yamlschema import Document, check
@@ -83,6 +83,9 @@ ENVIRONMENT = [
     ("NODE_RUN__USER", "10001", "run.user", "10001"),
     ("NODE_RUN__ONCE", "true", "run.once", True),
     ("NODE_PEER__PORT", "", "peer.port", 8000),
+    ("NODE_LOCAL__RSA_PSS", "true", "local.rsa_pss", True),
+    ("NODE_LOCAL__SHA1", "true", "local.sha1", True),
+    ("NODE_LOCAL__AUTH", "certificate", "local.auth", Auth.CERTIFICATE),
 ]
 
 
@@ -105,6 +108,13 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
 
 def test_variables_of_node_js_are_not_ours() -> None:
     _load({**INITIATOR, "NODE_OPTIONS": "--max-old-space-size=1", "NODE_ENV": "production"})
+
+
+def test_each_direction_has_a_method_of_its_own() -> None:
+    given = {"NODE_CREDENTIALS__PSK": "psk.txt", "NODE_LOCAL__IDENTITY": "keyid:sensor 7"}
+    for ours, theirs in (("psk", "certificate"), ("certificate", "psk"), ("psk", "psk")):
+        found = _load({**INITIATOR, **given, "NODE_LOCAL__AUTH": ours, "NODE_PEER__AUTH": theirs})
+        assert (found.local.auth, found.peer.auth) == (Auth(ours), Auth(theirs))
 
 
 BAD_VARIABLES = [
@@ -133,6 +143,11 @@ BAD_VARIABLES = [
     ("NODE_CHILD__MAX_PACKETS", "4294967296", "child.max_packets: 4294967296 is greater than the maximum"),
     ("NODE_CONTROL__SOCKET", "/" + "a" * 107, "control.socket: is longer than 107 characters"),
     ("NODE_DEMO__INTERVAL", ".nan", "demo.interval:"),
+    ("NODE_LOCAL__AUTH", "password", 'local.auth: "password" is not one of certificate, psk'),
+    ("NODE_LOCAL__AUTH", "psk", "credentials.psk: is empty, but local.auth is psk; name the file"),
+    ("NODE_LOCAL__AUTH", "psk", "local.identity: is empty; with local.auth psk no certificate"),
+    ("NODE_PEER__AUTH", "psk", "credentials.psk: is empty, but peer.auth is psk; name the file"),
+    ("NODE_CREDENTIALS__PSK", "psk.txt", "credentials.psk: is not used; set local.auth or peer.auth to psk"),
 ]  # fmt: skip
 
 

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from node.config import Config, Sources, load
-from node.daemon.credentials import MAX_CHAIN, load_anchors, load_chain, read_key
+from node.config import Auth, Config, Sources, load
+from node.daemon.assembly import endpoint
+from node.daemon.credentials import MAX_CHAIN, load_anchors, load_chain, load_psk, read_key
+from node.daemon.credentials import load as load_credentials
 from node.daemon.failure import StartError
+from node.eventlog import EventLog
+from node.model.secret import Secret
+from node.prose import Palette
 from tests.node.conftest import make_credentials
 
 
@@ -80,3 +85,103 @@ def test_a_ca_file_that_everybody_can_change(config: Config) -> None:
         load_anchors(config)
     Path(config.credentials.ca).chmod(0o664)
     assert load_anchors(config)
+
+
+# -- shared secrets ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log() -> EventLog:
+    return EventLog("node", None, None, Palette(False))
+
+
+def _shared(config: Config, path: Path, ours: Auth = Auth.PSK, theirs: Auth = Auth.PSK) -> Config:
+    """The configuration with a secret in the place of what it does not need, which is not there."""
+    files = replace(config.credentials, psk=str(path))
+    if theirs is Auth.PSK:
+        files = replace(files, ca="/nowhere/ca.pem")
+    if ours is Auth.PSK:
+        files = replace(files, certificate="/nowhere/cert.pem", key="/nowhere/key.pem")
+    local = replace(config.local, auth=ours, identity="keyid:sensor 7" if ours is Auth.PSK else "")
+    return replace(config, credentials=files, local=local, peer=replace(config.peer, auth=theirs))
+
+
+@pytest.fixture
+def psk(tmp_path: Path) -> Path:
+    path = tmp_path / "psk.txt"
+    path.write_text("correct horse battery staple\n")
+    path.chmod(0o600)
+    return path
+
+
+SECRET = Secret(b"correct horse battery staple")
+
+
+@pytest.mark.parametrize("ours", Auth)
+@pytest.mark.parametrize("theirs", Auth)
+def test_what_a_method_does_not_need_is_not_read(
+    config: Config, log: EventLog, psk: Path, ours: Auth, theirs: Auth
+) -> None:
+    changed = config if Auth.PSK not in (ours, theirs) else _shared(config, psk, ours, theirs)
+    found = load_credentials(changed, log)
+    assert (found.signer == SECRET) is (ours is Auth.PSK)
+    assert bool(found.chain) is (ours is Auth.CERTIFICATE)
+    assert bool(found.anchors) is (theirs is Auth.CERTIFICATE)
+    assert found.psk == (SECRET if theirs is Auth.PSK else None)
+    assert found.identity_text == ("keyid:sensor 7" if ours is Auth.PSK else "dn:CN=ipsec-responder")
+    assert log.emitted["psk_loaded"] == (Auth.PSK in (ours, theirs))
+    assert "horse" not in repr(found)
+    assert endpoint(changed, found).sas() == ()
+
+
+def test_a_peer_with_a_secret_may_be_a_keyid_one_with_a_certificate_not(
+    config: Config, log: EventLog, psk: Path
+) -> None:
+    shared = _shared(config, psk)
+    shared = replace(shared, peer=replace(shared.peer, identity=("keyid:sensor 8",)))
+    assert endpoint(shared, load_credentials(shared, log)).sas() == ()
+    certified = replace(config, peer=replace(config.peer, identity=("keyid:sensor 8",)))
+    with pytest.raises(StartError, match="no certificate speaks for a keyid"):
+        endpoint(certified, load_credentials(certified, log))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o644])
+def test_a_secret_that_others_can_read(config: Config, log: EventLog, psk: Path, mode: int) -> None:
+    psk.chmod(mode)
+    with pytest.raises(StartError, match=rf"credentials\.psk: .*psk\.txt: mode {mode:04o} lets others read"):
+        load_psk(_shared(config, psk), log)
+
+
+def test_a_secret_of_another_user(config: Config, log: EventLog, psk: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(psk, 12_345, 12_345)
+    with pytest.raises(StartError, match=r"credentials\.psk: .*belongs to uid 12345, not to us"):
+        load_psk(_shared(config, psk), log)
+
+
+BAD_SECRETS = {
+    "short": (b"secret\n", "has 6 octets, a shared secret has 16 to 1024"),
+    "empty": (b"", "has 0 octets"),
+    "several lines": (b"correct horse\nbattery staple\n", "has several lines"),
+    "long": (bytes(5_000), "is larger than 2052 octets"),
+    "no hexadecimal": (b"0xcorrect horse", "begins with 0x, but"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SECRETS)
+def test_what_is_no_secret(config: Config, log: EventLog, psk: Path, case: str) -> None:
+    octets, message = BAD_SECRETS[case]
+    psk.write_bytes(octets)
+    with pytest.raises(StartError, match=rf"credentials\.psk: .*psk\.txt: {message}") as caught:
+        load_psk(_shared(config, psk), log)
+    assert "horse" not in str(caught.value)
+
+
+def test_a_secret_that_is_no_file(config: Config, log: EventLog, tmp_path: Path) -> None:
+    for place, message in (
+        (tmp_path, "is no regular file"),
+        (tmp_path / "no", "No such file .*python -m ca"),
+    ):
+        with pytest.raises(StartError, match=rf"credentials\.psk: .*: {message}"):
+            load_psk(_shared(config, place), log)

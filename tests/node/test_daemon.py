@@ -95,6 +95,56 @@ def test_ipv6_outside_and_inside(spawn: Spawn) -> None:
     assert responder.wait_for("esp_payload_decrypted")["source"] == "fd00:1::1"
 
 
+@pytest.mark.parametrize("profile", ["asn1", "rfc7296"])
+def test_a_shared_secret_needs_no_certificate(spawn: Spawn, tmp_path: Path, profile: str) -> None:
+    """Two nodes in a directory where nothing is but the secret."""
+    (tmp_path / "psk.txt").write_text("0x" + "c0ffee" * 10 + "\n")
+    (tmp_path / "psk.txt").chmod(0o600)
+    secret = {
+        "NODE_PROFILE": profile, "NODE_LOCAL__AUTH": "psk", "NODE_PEER__AUTH": "psk",
+        "NODE_CREDENTIALS__PSK": "psk.txt",
+    }  # fmt: skip
+    responder = spawn(
+        *RESPONDER, directory=tmp_path, **secret,
+        NODE_LOCAL__IDENTITY="keyid:gateway", NODE_PEER__IDENTITY="ipv4:192.0.2.7",
+    )  # fmt: skip
+    port = str(responder.wait_for("udp_bound")["port"])
+    initiator = spawn(
+        "--mode=ipsec-initiator", "--once", directory=tmp_path, **secret, NODE_PEER__PORT=port,
+        NODE_LOCAL__IDENTITY="ipv4:192.0.2.7", NODE_PEER__IDENTITY="keyid:gateway",
+    )  # fmt: skip
+    assert initiator.wait() == 0, initiator.errors
+    assert initiator.wait_for("ike_sa_established")["peer_identity"] == "keyid:gateway"
+    assert responder.wait_for("ike_sa_established")["peer_identity"] == "ipv4:192.0.2.7"
+    for node in (initiator, responder):
+        assert node.wait_for("psk_loaded")["file"] == "psk.txt"
+        assert node.wait_for("peer_auth_verified")["method"] == "SHARED_KEY_MIC"
+        assert "c0ffee" not in node.errors + json.dumps(node.events)
+        assert {"certificate_loaded", "private_key_loaded"}.isdisjoint(node.names())
+
+
+@pytest.mark.parametrize("profile", ["asn1", "rfc7296"])
+def test_a_secret_that_is_another(spawn: Spawn, credentials: Path, tmp_path: Path, profile: str) -> None:
+    """The initiator proves itself by a certificate, the responder by a secret that is not the initiator's."""
+    for name in ("ours", "theirs"):
+        (tmp_path / name).write_text(f"the secret of {name}, at length")
+        (tmp_path / name).chmod(0o600)
+    responder = spawn(
+        *RESPONDER, NODE_PROFILE=profile, NODE_LOCAL__AUTH="psk", NODE_LOCAL__IDENTITY="fqdn:gateway",
+        NODE_CREDENTIALS__PSK=str(tmp_path / "theirs"),
+    )  # fmt: skip
+    port = str(responder.wait_for("udp_bound")["port"])
+    initiator = spawn(
+        "--mode=ipsec-initiator", "--once", NODE_PROFILE=profile, NODE_PEER__AUTH="psk",
+        NODE_PEER__IDENTITY="fqdn:gateway", NODE_CREDENTIALS__PSK=str(tmp_path / "ours"),
+        NODE_PEER__PORT=port,
+    )  # fmt: skip
+    assert initiator.wait() == 1
+    assert initiator.wait_for("authentication_failed")["reason"] == "wrong_shared_key"
+    assert responder.wait_for("authorities_loaded")["authorities"] == 1
+    assert responder.wait_for("notify_received")["notify"] == "AUTHENTICATION_FAILED"
+
+
 def test_a_bug_is_loud_and_ends_the_node(credentials: Path) -> None:
     code = (
         "import sys; from node.ike.endpoint import Endpoint; from node.cli import main\n"

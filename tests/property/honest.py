@@ -15,8 +15,9 @@ from pathlib import Path
 
 from node.config import Sources, load
 from node.daemon.assembly import PROFILES, endpoint
+from node.daemon.credentials import load as load_credentials
 from node.daemon.node import Node
-from node.daemon.start import Started, _load
+from node.daemon.start import Started
 from node.eventlog import EventLog
 from node.model.events import EventName
 from node.net.transport import Line, Transport
@@ -51,7 +52,7 @@ class Initiator:
         options = ((("role",), "initiator", "--mode"), (("tun", "enabled"), False, "--tun"))
         config = load(Sources(None, variables, options))
         log = EventLog(name, self._on_line, None, Palette(False))
-        credentials = _load(config, log)
+        credentials = load_credentials(config, log)
         udp = UdpSocket(f"127.77.0.{number + 1}", 0)
         engine = endpoint(config, credentials)
         self.udp, transport = udp, Transport(Line(udp, PROFILES[config.profile].port))

@@ -21,8 +21,9 @@ import pytest
 from node.config import Sources, load
 from node.crypto import aead
 from node.daemon.assembly import PROFILES, endpoint
+from node.daemon.credentials import load as load_credentials
 from node.daemon.node import Node
-from node.daemon.start import Started, _load
+from node.daemon.start import Started
 from node.esp.ip import Echo, pack, pack_echo, pack_udp
 from node.eventlog import EventLog
 from node.ike.phases import AuthSent, Established, InitReplied
@@ -282,7 +283,7 @@ def _side(role: str, directory: FilePath, more: Mapping[str, str]) -> Side:
     config = replace(config, demo=replace(config.demo, message=""))
     lines: list[str] = []
     log = EventLog(role, lines.append, lines.append, Palette(False))
-    credentials = _load(config, log)
+    credentials = load_credentials(config, log)
     wire = Wire(*ADDRESSES[role])
     transport = Transport(Line(wire, PROFILES[config.profile].port))
     node = Node(Started(config, log, None, credentials, endpoint(config, credentials), transport), _entropy)

@@ -1,13 +1,19 @@
-"""IKE_AUTH: who is there, proved by certificates and signatures, and the first Child SA (RFC 7296 1.2, 2.15).
+"""IKE_AUTH: who is there, proved by certificates and signatures or by a shared secret, and the first Child SA
+(RFC 7296 1.2, 2.15).
 
-     initiator                                        responder
-    SK { IDi, CERT, AUTH, SA, TSi, TSr }   -->
-                                           <--    SK { IDr, CERT, AUTH, SA, TSi, TSr }
+     initiator                                                      responder
+    SK { IDi, [CERT+,] [CERTREQ,] [IDr,] AUTH, SA, TSi, TSr }   -->
+                                           <--    SK { IDr, [CERT+,] AUTH, SA, TSi, TSr }
 
-with a fresh authentication nonce of each party where the configuration asks for it, and N(INITIAL_CONTACT) of
-a party that has no other IKE SA with the other one (2.4). The order of checks is
-the same on both sides: authentication nonce, certificate chain, identity, signature. Only then anything else
-is looked at.
+A party with a shared secret sends no CERT, one that expects a shared secret of its peer no CERTREQ; the two
+parties need not do the same (2.15). There is a fresh authentication nonce of each party where the
+configuration asks for it, and N(INITIAL_CONTACT) of a party that has no other IKE SA with the other one
+(2.4). The order of checks is the same on both sides: authentication nonce, the kind of proof that is
+expected, certificate chain, identity, AUTH. Only then anything else is looked at.
+
+What a CERTREQ asks for is a hint (3.7), and we have one chain: it goes out whole, our certificate and every
+intermediate CA, whatever authorities the peer named. A peer whose CA is another one refuses it itself.
+So does an initiator whose IDr we do not have: we answer with the identity that we have (2.9, 3.5).
 """
 
 from collections.abc import Sequence
@@ -24,11 +30,28 @@ from node.ike.tasks.reply import Reply
 from node.ike.transcript import Transcript
 from node.model.events import EventName
 from node.model.message import Message
-from node.model.payloads import Authentication, AuthNonce, Certificate, Identification, Notify, Payload
-from node.model.proof import AuthVerified
+from node.model.payloads import (
+    Authentication,
+    AuthNonce,
+    Certificate,
+    CertificateRequest,
+    Identification,
+    Notify,
+    Payload,
+)
+from node.model.proof import AuthVerified, VerifiedPeer
 from node.model.proposal import Suite
-from node.model.registry import CertEncoding, ExchangeType, HashId, NotifyType, PayloadType, PrfId
+from node.model.registry import (
+    AuthMethod,
+    CertEncoding,
+    ExchangeType,
+    HashId,
+    NotifyType,
+    PayloadType,
+    PrfId,
+)
 from node.pki.identity import describe
+from node.ports import PeerVerifier
 
 #: Octets of an authentication nonce.
 AUTH_NONCE_SIZE = 32
@@ -51,12 +74,18 @@ class Handshake:
 
 
 def initiate(sa: IkeSa, now: float) -> None:
-    """Send IKE_AUTH."""
+    """Send IKE_AUTH; the SA ends where our key can make no signature that the responder accepts."""
     data = sa.data
     if not isinstance(data, AuthSent):
         raise LocalMisuse(f"IKE_AUTH in phase {sa.phase}")
     shake = Handshake(data.suite, data.transcript, data.protection)
-    ours = _identify(sa, shake, data.auth_nonce, data.auth_nonce, _contact(sa))
+    hints = (*_contact(sa), *request_certificates(sa.context.verifier), *_wanted(sa.context.verifier))
+    try:
+        ours = _identify(sa, shake, data.auth_nonce, data.auth_nonce, hints)
+    except AuthError as error:
+        sa.event(EventName.AUTHENTICATION_FAILED, reason=str(error.failure), detail=str(error))
+        sa.close(str(error))
+        return
     sa.send_request(ExchangeType.IKE_AUTH, (*ours, *child.request(sa, data.child_spi)), now)
 
 
@@ -138,9 +167,11 @@ def _take_contact(sa: IkeSa, message: Message, proof: AuthVerified, now: float) 
 
 
 def _identify(
-    sa: IkeSa, shake: Handshake, nonce: bytes, auth_nonces: bytes, contact: tuple[Payload, ...]
+    sa: IkeSa, shake: Handshake, nonce: bytes, auth_nonces: bytes, hints: tuple[Payload, ...]
 ) -> tuple[Payload, ...]:
-    """ID, CERT, AUTH and our authentication nonce; `auth_nonces` are those that enter the signed octets."""
+    """ID, CERT, `hints`, AUTH and our authentication nonce; `auth_nonces` are those that enter the signed
+    octets. Raises AuthError where our key has no algorithm that suits the peer.
+    """
     context = sa.context
     keys, captured = shake.protection.keys, shake.transcript
     identity = context.local_id(PayloadType.IDI if sa.is_initiator else PayloadType.IDR)
@@ -149,10 +180,22 @@ def _identify(
         signed = captured.signed_by_initiator(shake.prf, keys.sk_pi, body, auth_nonces)
     else:
         signed = captured.signed_by_responder(shake.prf, keys.sk_pr, body, auth_nonces)
-    method, data = context.signer.sign(signed, _hashes_of_peer(sa))
+    auth = transcript.prove(context.signer, shake.prf, signed, _hashes_of_peer(sa))
     certificates = [Certificate(CertEncoding.X509_SIGNATURE, c) for c in context.certificates]
     fresh = (AuthNonce(nonce),) if nonce else ()
-    return (identity, *certificates, *contact, Authentication(method, data), *fresh)
+    return (identity, *certificates, *hints, auth, *fresh)
+
+
+def request_certificates(verifier: PeerVerifier) -> tuple[CertificateRequest, ...]:
+    """CERTREQ (RFC 7296 3.7) where the peer is to show a certificate and there is something to ask for."""
+    authorities = verifier.authorities
+    return (CertificateRequest(CertEncoding.X509_SIGNATURE, authorities),) if authorities else ()
+
+
+def _wanted(verifier: PeerVerifier) -> tuple[Identification, ...]:
+    """IDr of a request: whom we want to talk to, where that is one (RFC 7296 2.9, 3.5)."""
+    one = verifier.expected
+    return (Identification(PayloadType.IDR, one.id_type, one.data),) if one else ()
 
 
 def _hashes_of_peer(sa: IkeSa) -> frozenset[HashId]:
@@ -162,18 +205,15 @@ def _hashes_of_peer(sa: IkeSa) -> frozenset[HashId]:
 
 
 def _authenticate(sa: IkeSa, shake: Handshake, message: Message, auth_nonces: bytes) -> AuthVerified:
-    """Chain, identity, signature, in this order. Raises AuthError."""
+    """The kind of proof, chain, identity, AUTH, in this order. Raises AuthError."""
+    auth = exchanges.required(message, Authentication)
+    _check_kind(sa.context.verifier, auth.method)
     identity = exchanges.required(
         message, Identification, PayloadType.IDR if sa.is_initiator else PayloadType.IDI
     )
     peer = sa.context.verifier.verify(_certificates(message), identity)
-    fields = {
-        "subject": peer.subject,
-        "issuer": peer.issuer,
-        "serial": peer.serial,
-        "fingerprint": peer.fingerprint,
-    }
-    sa.event(EventName.PEER_CERTIFICATE_VERIFIED, **fields)
+    if isinstance(peer, VerifiedPeer):
+        _tell_certificate(sa, peer)
     sa.event(EventName.PEER_IDENTITY_VERIFIED, identity=describe(identity.id_type, identity.data))
     keys, captured = shake.protection.keys, shake.transcript
     body = exchanges.body_of(message, identity)
@@ -181,10 +221,35 @@ def _authenticate(sa: IkeSa, shake: Handshake, message: Message, auth_nonces: by
         signed = captured.signed_by_responder(shake.prf, keys.sk_pr, body, auth_nonces)
     else:
         signed = captured.signed_by_initiator(shake.prf, keys.sk_pi, body, auth_nonces)
-    auth = exchanges.required(message, Authentication)
-    proof = transcript.verify(peer, auth, signed)
+    proof = transcript.verify(peer, shake.prf, auth, signed, _hashes_accepted(sa))
     sa.event(EventName.PEER_AUTH_VERIFIED, method=str(auth.method))
     return proof
+
+
+def _tell_certificate(sa: IkeSa, peer: VerifiedPeer) -> None:
+    fields = {
+        "subject": peer.subject,
+        "issuer": peer.issuer,
+        "serial": peer.serial,
+        "fingerprint": peer.fingerprint,
+    }
+    sa.event(EventName.PEER_CERTIFICATE_VERIFIED, **fields)
+
+
+def _check_kind(verifier: PeerVerifier, method: AuthMethod) -> None:
+    """Refuse a shared secret in the place of a certificate, and the reverse, before anything is computed."""
+    if verifier.authorities is None and method != AuthMethod.SHARED_KEY_MIC:
+        detail = f"the peer authenticates by {method}, expected is a shared key (peer.auth psk)"
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+    if verifier.authorities is not None and method == AuthMethod.SHARED_KEY_MIC:
+        detail = f"the peer authenticates by {method}, expected is a certificate (peer.auth certificate)"
+        raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+
+
+def _hashes_accepted(sa: IkeSa) -> frozenset[HashId]:
+    """What hashes the peer's signature may use: those that we announced; SHA-1 with method 1 if asked for."""
+    settings = sa.context.settings
+    return frozenset(settings.signature_hashes) | ({HashId.SHA1} if settings.sha1 else set())
 
 
 def _certificates(message: Message) -> Sequence[bytes]:
@@ -192,12 +257,8 @@ def _certificates(message: Message) -> Sequence[bytes]:
 
     Other encodings (hash and URL) are never fetched (RFC 7296 3.6).
     """
-    found = [
-        c.data for c in exchanges.every(message, Certificate) if c.encoding == CertEncoding.X509_SIGNATURE
-    ]
-    if not found:
-        raise AuthError(AuthFailure.NO_CERTIFICATE, "the peer sent no X.509 certificate")
-    return found
+    sent = exchanges.every(message, Certificate)
+    return [c.data for c in sent if c.encoding == CertEncoding.X509_SIGNATURE]
 
 
 def _peer_nonce(sa: IkeSa, message: Message, captured: Transcript, own: bytes) -> bytes:

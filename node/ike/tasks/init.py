@@ -2,7 +2,7 @@
 
      initiator                          responder
     [N(COOKIE),] SA, KE, Ni   -->
-                              <--      SA, KE, Nr
+                              <--      SA, KE, Nr [, CERTREQ]
 
 The responder may ask for a cookie, or for a key share of another group (2.6, 2.6.1): the initiator then sends
 the same request with that change, a few times at most.
@@ -105,6 +105,7 @@ def answer(sa: IkeSa, request: Envelope, accepted: Offer, pair: kex.KeyPair, non
         KeyExchange(pair.group, pair.public),
         Nonce(nonce_r),
         *extensions.announce(sa.context.settings, sa.spi_i, sa.spi_r, sa.path),
+        *auth.request_certificates(sa.context.verifier),
     )
     response = sa.respond(request, payloads, sa.path)
     if isinstance(sa.data, InitReplied):

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,8 @@ from node.crypto.signature import (
     verify_signature,
 )
 from node.errors import AuthError, AuthFailure
-from node.model.registry import HashId
+from node.model.registry import AuthMethod, HashId
+from node.pki.der import read
 from tests.unit.crypto.signing import (
     ALL,
     BY_NAME,
@@ -209,6 +211,57 @@ def test_pss_is_made_on_request() -> None:
         verify_auth(signer.public_key, method, data, OCTETS)
 
 
+def pss_certified(parameters: bytes = b"") -> bytes:
+    """The SubjectPublicKeyInfo of the RSA key as one for RSASSA-PSS alone (RFC 4055 1.2)."""
+    public = read(spki(rsa_key())).children(2)[1].octets
+    return der(0x30, (parameters or bytes.fromhex("300b06092a864886f70d01010a")) + public)
+
+
+def test_a_key_that_is_certified_for_pss_alone_signs_by_pss() -> None:
+    certified = pss_certified()
+    signer = load_signer(pem(rsa_key()), sha1=True, certified=certified)
+    assert signer.public_key == certified
+    data = signer.sign(OCTETS, SHA2)[1]
+    assert data[1 : 1 + data[0]] == BY_NAME["RSASSA-PSS with SHA-256"].identifier
+    verify_auth(certified, DIGITAL, data, OCTETS)
+    with pytest.raises(AuthError, match="it announced no hashes"):
+        signer.sign(OCTETS, frozenset())
+
+
+def test_its_parameters_decide_which_hash_it_signs_with() -> None:
+    signer = load_signer(
+        pem(rsa_key()), certified=pss_certified(BY_NAME["RSASSA-PSS with SHA-512"].identifier)
+    )
+    with pytest.raises(AuthError, match="signs by RSASSA-PSS with SHA-512; the peer accepts SHA2_256"):
+        signer.sign(OCTETS, frozenset({HashId.SHA2_256}))
+    verify_auth(signer.public_key, *signer.sign(OCTETS, SHA2), OCTETS)
+
+
+def test_a_restriction_that_leaves_nothing_is_told() -> None:
+    odd = BY_NAME["RSASSA-PSS with SHA-256"].identifier.replace(
+        bytes.fromhex("020120"), bytes.fromhex("020121")
+    )
+    with pytest.raises(ValueError, match="restricts the RSA key to an RSASSA-PSS that is not supported"):
+        load_signer(pem(rsa_key()), certified=pss_certified(odd))
+
+
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_the_certificate_of_another_key_restricts_nothing(kind: str) -> None:
+    assert load_signer(pem(key(kind)), certified=pss_certified()).public_key == spki(key(kind))
+
+
+def test_method_1_is_made_for_who_knows_nothing_better_and_only_on_request() -> None:
+    signer = load_signer(pem(rsa_key()), sha1=True)
+    method, data = signer.sign(OCTETS, frozenset())
+    assert method is AuthMethod.RSA_SIGNATURE
+    rsa_key().public_key().verify(data, OCTETS, padding.PKCS1v15(), hashes.SHA1())
+    assert signer.sign(OCTETS, SHA2)[0] is DIGITAL
+    with pytest.raises(AuthError, match=r"our RSA-2048 key signs by RSA with SHA-256, .*announced no hashes"):
+        load_signer(pem(rsa_key())).sign(OCTETS, frozenset())
+    with pytest.raises(AuthError, match="signs by RSASSA-PSS"):
+        load_signer(pem(rsa_key()), pss=True, sha1=True).sign(OCTETS, frozenset())
+
+
 @pytest.mark.parametrize("kind", ["p256", "p384", "p521"])
 def test_for_a_peer_without_hashes_ecdsa_signs_by_the_classic_method(kind: str) -> None:
     signer = load_signer(pem(key(kind)))
@@ -230,7 +283,7 @@ def test_for_a_peer_without_hashes_ecdsa_signs_by_the_classic_method(kind: str) 
     ],
 )
 def test_a_peer_whose_hashes_do_not_suit_is_refused_by_name(kind: str, hashes_: frozenset[HashId]) -> None:
-    with pytest.raises(AuthError, match="no signature hash that suits our key") as caught:
+    with pytest.raises(AuthError, match=r"our .* key signs by .*; the peer accepts") as caught:
         load_signer(pem(key(kind))).sign(OCTETS, hashes_)
     assert caught.value.failure is AuthFailure.UNSUPPORTED_METHOD
 

@@ -7,12 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from node.crypto.signature import (
     SCHEMES,
+    STRONG_HASHES,
     Scheme,
     verify_auth,
     verify_signature,
 )
-from node.errors import AuthFailure
-from node.model.registry import AuthMethod
+from node.errors import AuthError, AuthFailure
+from node.model.registry import AuthMethod, HashId
 from tests.unit.crypto.signing import (
     BY_NAME,
     CLASSIC,
@@ -291,3 +292,53 @@ def test_other_methods_are_refused(number: int) -> None:
     """Method 1 is RSA with SHA-1 in practice, 2 and 13 are no signatures; unknown ones have no meaning."""
     signature = rsa_key().sign(OCTETS, padding.PKCS1v15(), hashes.SHA256())
     assert failure(spki(rsa_key()), AuthMethod(number), signature) is AuthFailure.UNSUPPORTED_METHOD
+
+
+def refusal(public: bytes, method: AuthMethod, data: bytes, accepted: frozenset[HashId]) -> str:
+    with pytest.raises(AuthError) as caught:
+        verify_auth(public, method, data, OCTETS, accepted)
+    return f"{caught.value.failure}: {caught.value}"
+
+
+def test_method_1_is_accepted_where_sha_1_is_and_nothing_else_with_it() -> None:
+    """RFC 7296 3.8: RSASSA-PKCS1-v1_5 with SHA-1, by an RSA key that is not for RSASSA-PSS alone."""
+    one, lenient = AuthMethod.RSA_SIGNATURE, STRONG_HASHES | {HashId.SHA1}
+    good = rsa_key().sign(OCTETS, padding.PKCS1v15(), hashes.SHA1())
+    public = spki(rsa_key())
+    verify_auth(public, one, good, OCTETS, lenient)
+    assert "is RSA with SHA-1; accepted are SHA2_256" in refusal(public, one, good, STRONG_HASHES)
+    assert "local.sha1" in refusal(public, one, good, STRONG_HASHES)
+    for digest in (hashes.SHA256(), hashes.MD5()):
+        other = rsa_key().sign(OCTETS, padding.PKCS1v15(), digest)
+        assert refusal(public, one, other, lenient).startswith("bad_signature")
+    for bad in (b"", good[:-1], good + b"\0", bytes(256)):
+        assert refusal(public, one, bad, lenient).startswith("bad_signature")
+    for kind in ("p256", "ed25519", "ed448"):
+        assert refusal(spki(key(kind)), one, good, lenient).startswith("unsupported_method")
+    # SHA-1 inside method 14 stays unknown.
+    sha1 = bytes.fromhex("300d06092a864886f70d0101050500")
+    assert "is not one of RSA with SHA-256" in refusal(public, DIGITAL, auth_data(sha1, good), lenient)
+
+
+@each_scheme
+def test_a_hash_that_was_not_announced(scheme: Scheme) -> None:
+    data, public = auth_data(scheme.identifier, signed(scheme)), spki(key(kind_of(scheme)))
+    verify_auth(public, DIGITAL, data, OCTETS, frozenset({scheme.hash}))
+    detail = refusal(public, DIGITAL, data, STRONG_HASHES - {scheme.hash})
+    assert f"the peer signed with {scheme.hash}, we announced SHA" in detail
+
+
+def test_a_classic_method_has_a_hash_too() -> None:
+    r, s = decode_dss_signature(ecdsa("p256").sign(OCTETS, ec.ECDSA(hashes.SHA256())))
+    data, public = r.to_bytes(32) + s.to_bytes(32), spki(key("p256"))
+    only = frozenset({HashId.SHA2_512})
+    assert "the peer signed with SHA2_256" in refusal(public, AuthMethod.ECDSA_SHA256_P256, data, only)
+
+
+def test_a_refusal_says_what_the_peer_has() -> None:
+    method, data = AuthMethod.ECDSA_SHA384_P384, bytes(96)
+    detail = refusal(spki(key("p256")), method, data, STRONG_HASHES)
+    assert "ECDSA_SHA384_P384 does not fit the key of the certificate, which is ECDSA secp256r1" in detail
+    data = auth_data(BY_NAME["Ed25519"].identifier, bytes(64))
+    detail = refusal(spki(rsa_key()), DIGITAL, data, STRONG_HASHES)
+    assert "Ed25519 does not fit the key of the certificate, which is RSA-2048" in detail

@@ -28,6 +28,7 @@ from tests.unit.pki.factory import DAY, NOW, Issued, ca, failure, issue, leaf, t
 #: What the verifier answers for: the reasons of AuthFailure that are about certificates and identities.
 REASONS = frozenset(AuthFailure) - {
     AuthFailure.BAD_SIGNATURE,
+    AuthFailure.WRONG_SHARED_KEY,
     AuthFailure.UNSUPPORTED_METHOD,
     AuthFailure.BAD_AUTH_NONCE,
     AuthFailure.REFUSED_BY_PEER,
