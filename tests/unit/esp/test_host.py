@@ -198,7 +198,6 @@ def test_an_answer_is_as_large_as_the_request() -> None:
 @pytest.mark.parametrize(
     ("addresses", "text"),
     [
-        ((), "one address"),
         ((US, THEM), "at most one"),
         ((IPv4Address("0.0.0.0"),), "one host"),
         ((IPv4Address("224.0.0.1"),), "one host"),
