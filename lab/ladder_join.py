@@ -59,9 +59,16 @@ class Sent:
     drops: list[NodeEvent] = field(default_factory=list)
 
     @property
+    def fragments(self) -> int:
+        """In how many datagrams it was sent."""
+        fragments = self.about.fields.get("fragments")
+        return fragments if isinstance(fragments, int) else 1
+
+    @property
     def stopped(self) -> bool:
-        """Whether the wire dropped it."""
-        return not self.copy and any(text(act, "act") == "drop" for act in self.acts)
+        """Whether the wire dropped it: of a message in fragments all, for the others wait at the receiver."""
+        dropped = sum(text(act, "act") == "drop" for act in self.acts)
+        return not self.copy and dropped >= self.fragments
 
     @property
     def whole(self) -> bool:
@@ -358,6 +365,9 @@ def _explains(drop: NodeEvent, sent: Sent) -> bool:
     if sent.told.moment > drop.moment and not sent.copy:
         return False
     if text(drop, "reason").startswith("esp_") != is_esp(sent):
+        return False
+    if text(drop, "reason") == "fragment_repeated" and not sent.copy:
+        # It was there already: the message is none the worse for it.
         return False
     return not sent.drops or (sent.copy and text(sent.drops[0], "reason") == text(drop, "reason"))
 

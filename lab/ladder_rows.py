@@ -1,6 +1,7 @@
 """Rows of the ladder out of transmissions: names of the RFCs, payloads, fate and reason."""
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -43,9 +44,17 @@ def row_of(sent: Sent, names: Names, zero: float) -> Message:
         _octets(sent.about),
         sent.again,
         reason,
-        "; ".join(dict.fromkeys(map(done, sent.acts))),
+        _acts(sent),
         sent.copy,
     )
+
+
+def _acts(sent: Sent) -> str:
+    """What the wire did to it, each act once; of a message in fragments to how many of them."""
+    times = Counter(map(done, sent.acts))
+    if sent.fragments == 1 or sent.copy:
+        return "; ".join(times)
+    return "; ".join(f"{act} ({many} of {sent.fragments} fragments)" for act, many in times.items())
 
 
 def _fate(sent: Sent) -> tuple[Fate, str, str]:
@@ -96,4 +105,7 @@ def _contents(event: NodeEvent) -> str:
     names = [str(name) for name in payloads] if isinstance(payloads, list) else []
     nonce = "Ni" if text(event, "kind") == "request" else "Nr"
     said = shown(" ".join(_NAMES.get(name, nonce if name == "NONCE" else name) for name in names))
-    return said if event.name.startswith("ike_sa_init") else f"SK{{{said}}}"
+    if event.name.startswith("ike_sa_init"):
+        return said
+    fragments = event.fields.get("fragments")
+    return f"SKF{{{said}}} in {fragments} fragments" if isinstance(fragments, int) else f"SK{{{said}}}"

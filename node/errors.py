@@ -46,6 +46,11 @@ class DropReason(StrEnum):
     OUT_OF_WINDOW = "out_of_window"
     INVALID_PAYLOADS = "invalid_payloads"
     CRITICAL_PAYLOAD = "critical_payload"
+    # fragments of a message (RFC 7383)
+    FRAGMENT_REPEATED = "fragment_repeated"
+    FRAGMENT_CONFLICT = "fragment_conflict"
+    FRAGMENT_LIMIT = "fragment_limit"
+    FRAGMENTS_INCOMPLETE = "fragments_incomplete"
     # ESP and inner packets
     ESP_TRUNCATED = "esp_truncated"
     ESP_UNKNOWN_SPI = "esp_unknown_spi"
@@ -172,3 +177,10 @@ class AuthError(IkeError):
 
 class LocalMisuse(IkeError):
     """A call that our own code must not make."""
+
+
+class MessageTooLarge(LocalMisuse):
+    """A message of ours that the profile cannot send to this peer, with what the configuration puts into it.
+
+    What needs the message must fail then, not the node.
+    """

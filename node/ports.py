@@ -74,7 +74,10 @@ class Codec(Protocol):
         ...
 
     def open(self, envelope: Envelope, opener: Sealer, /) -> Message | Fragment:
-        """Verify and decrypt, then read. Raises IntegrityError before anything inside is looked at."""
+        """Verify and decrypt, then read. Raises IntegrityError before anything inside is looked at.
+
+        The number of a fragment is from 1 to its total, and that is within the profile's bound.
+        """
         ...
 
     def join(self, fragments: Sequence[Fragment], /) -> Message:
@@ -86,7 +89,8 @@ class Codec(Protocol):
 
         A profile that fragments does so with protected messages alone (RFC 7383 2.5): a cleartext one may be
         larger. Octets that the transport puts in front of a message do not count.
-        Raises LocalMisuse where the profile cannot represent the message in one datagram (or its fragments).
+        Raises MessageTooLarge where one datagram (or its fragments) cannot hold the message, and LocalMisuse
+        where the profile cannot represent it.
         """
         ...
 

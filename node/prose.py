@@ -16,8 +16,12 @@ from node.model.events import EventName as E
 # Python's own files, and with text that a peer chose.
 _escaped = codecs.lookup("unicode_escape").encode
 
-_MESSAGE_SENT = "generating {} {{kind}} {{message_id}} [ {{payloads}} ] for {{peer}} ({{octets}} bytes)"
-_MESSAGE_RECEIVED = "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{peer}} ({{octets}} bytes)"
+_MESSAGE_SENT = (
+    "generating {} {{kind}} {{message_id}} [ {{payloads}} ] for {{peer}} ({{octets}} bytes{{in_fragments}})"
+)
+_MESSAGE_RECEIVED = (
+    "parsed {} {{kind}} {{message_id}} [ {{payloads}} ] from {{peer}} ({{octets}} bytes{{in_fragments}})"
+)
 
 _TEMPLATES: dict[E, str] = {
     E.NODE_STARTED: "{role} starting, profile {profile}, version {version}",
@@ -150,6 +154,8 @@ class Palette:
 def render(stamp: str, node: str, name: E, fields: Mapping[str, object], palette: Palette) -> str:
     """One line: time of day, node, and what happened."""
     shown = _Fields({key: _show(value) for key, value in fields.items()})
+    if "fragments" in fields:
+        shown["in_fragments"] = f" in {shown['fragments']} fragments"
     template = _TEMPLATES.get(name)
     text = template.format_map(shown).replace("[  ]", "[ ]") if template else _plain(name, shown)
     head = palette.dim(f"{stamp[11:23]} {node}")
@@ -165,7 +171,7 @@ def escape(text: str) -> str:
 
 class _Fields(dict[str, str]):
     def __missing__(self, key: str) -> str:
-        return {"detail": "", "peer": "the peer"}.get(key, "?")
+        return {"detail": "", "in_fragments": "", "peer": "the peer"}.get(key, "?")
 
 
 def _show(value: object) -> str:

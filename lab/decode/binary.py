@@ -31,18 +31,18 @@ _SK, _SKF, _CERT = 46, 53, 37
 _FRAMES = (_SK, _SKF)
 _CRITICAL = 0x80
 
-#: Of a message in fragments: SPIs, who sent it, message ID, and of how many.
-_Key = tuple[bytes, bytes, int, int, int]
+#: Of a message in fragments: the interface where it was captured, SPIs, who sent it, message ID, of how many.
+_Key = tuple[int, bytes, bytes, int, int, int]
 
 
 class Reader:
-    """Reads the messages of one capture in their order: fragments wait for each other."""
+    """Reads the messages of one capture in their order: fragments of an interface wait for each other."""
 
     def __init__(self, keyring: IkeKeyring) -> None:
         self._keyring = keyring
         self._waiting: OrderedDict[_Key, dict[int, tuple[int, bytes]]] = OrderedDict()
 
-    def read(self, octets: bytes) -> Read:
+    def read(self, octets: bytes, interface: int = 0) -> Read:
         """Read one datagram without the marker; never raises for what is in it."""
         try:
             header = _header(octets)
@@ -52,13 +52,13 @@ class Reader:
         try:
             _check_length(octets)
             if header.next_payload in _FRAMES:
-                return self._protected(header, octets)
+                return self._protected(header, octets, interface)
             return ike.cleartext(header, _payloads(header, header.next_payload, octets[_HEADER.size :]))
         except Unreadable as error:
             title = f"{header.name}: malformed, {count(len(octets))}"
             return Read(title, (header_item(header),), problem=str(error))
 
-    def _protected(self, header: Header, octets: bytes) -> Read:
+    def _protected(self, header: Header, octets: bytes, interface: int) -> Read:
         """Raises Unreadable where it is not framed as SK or SKF are."""
         start, first, number, total = _frame(header, octets)
         sealed_octets = octets[start:]
@@ -72,7 +72,9 @@ class Reader:
             return Read(closed, (header_item(header), item), problem=str(error))
         try:
             inner, padding = ike.unpadded(opened.plain, 0)
-            content = (first, inner) if not total else self._joined(header, number, total, (first, inner))
+            content: tuple[int, bytes] | None = (first, inner)
+            if total:
+                content = self._joined(interface, header, number, total, (first, inner))
             if content is None:
                 item = _item(header, opened, (data("Part of the payloads", inner),))
                 return Read(closed, (header_item(header), item), opened=True)
@@ -86,11 +88,11 @@ class Reader:
         return Read(f"{name}{{{notations(found)}}}", items, opened=True)
 
     def _joined(
-        self, header: Header, number: int, total: int, content: tuple[int, bytes]
+        self, interface: int, header: Header, number: int, total: int, content: tuple[int, bytes]
     ) -> tuple[int, bytes] | None:
         """What the message holds once all fragments are there. A fragment that comes again is the same."""
         sender = header.flags & (ike.INITIATOR | ike.RESPONSE)
-        key = (header.spi_i, header.spi_r, sender, header.message_id, total)
+        key = (interface, header.spi_i, header.spi_r, sender, header.message_id, total)
         waiting = self._waiting.setdefault(key, {})
         self._waiting.move_to_end(key)
         waiting.setdefault(number, content)

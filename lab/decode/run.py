@@ -138,22 +138,24 @@ class _Decoder:
             if whole is None:
                 shown = inet.contents(found)
                 return _Found(Kind.OTHER, shown.title, (*items, *shown.items), source, target)
-            return self._packet((*frame.link, whole.item), whole)
+            return self._packet((*frame.link, whole.item), whole, packet.interface)
         except Unreadable as error:
             title = f"not readable, {count(len(packet.octets))}"
             return _Found(Kind.OTHER, title, items, source, target, problem=str(error))
 
-    def _packet(self, items: tuple[Item, ...], packet: inet.Packet) -> _Found:
+    def _packet(self, items: tuple[Item, ...], packet: inet.Packet, interface: int) -> _Found:
         """An IP packet that is whole. Raises Unreadable."""
         source, target = packet.ends
         if packet.protocol == inet.ESP:
             return self._sealed(items, source, target, packet.body)
         if packet.protocol == inet.UDP:
-            return self._udp(items, packet, inet.udp(packet))
+            return self._udp(items, packet, inet.udp(packet), interface)
         shown = inet.contents(packet)
         return _Found(Kind.OTHER, shown.title, (*items, *shown.items), source, target)
 
-    def _udp(self, items: tuple[Item, ...], packet: inet.Packet, datagram: inet.Datagram) -> _Found:
+    def _udp(
+        self, items: tuple[Item, ...], packet: inet.Packet, datagram: inet.Datagram, interface: int
+    ) -> _Found:
         """A datagram, by the ports of the profiles."""
         used = {datagram.source_port, datagram.target_port}
         source, target = packet.ends
@@ -161,8 +163,8 @@ class _Decoder:
         if not self._ports.isdisjoint(used):
             return self._of_asn1((*items, datagram.item), *ends, datagram.payload)
         if not self._binary_ports.isdisjoint(used):
-            marked = IKE_PORT not in used
-            return self._of_rfc7296((*items, datagram.item), *ends, datagram.payload, marked)
+            marker = b"" if IKE_PORT in used else binary.MARKER
+            return self._of_rfc7296((*items, datagram.item), ends, datagram.payload, marker, interface)
         shown = inet.contents(packet)
         return _Found(Kind.OTHER, shown.title, (*items, *shown.items), *ends)
 
@@ -175,15 +177,15 @@ class _Decoder:
         return _message(items, source, target, octets, ike.read(octets, self._ike))
 
     def _of_rfc7296(
-        self, items: tuple[Item, ...], source: str, target: str, octets: bytes, marked: bool
+        self, items: tuple[Item, ...], ends: tuple[str, str], octets: bytes, marker: bytes, interface: int
     ) -> _Found:
         """IKE alone on port 500; elsewhere behind a marker, ESP and keepalives without it (RFC 3948 2)."""
         if len(octets) < _SPI:
-            return _Found(Kind.KEEPALIVE, f"keepalive, {count(len(octets))}", items, source, target, octets)
-        if marked and not octets.startswith(binary.MARKER):
-            return self._sealed(items, source, target, octets)
-        message = octets[len(binary.MARKER) :] if marked else octets
-        return _message(items, source, target, message, self._binary.read(message))
+            return _Found(Kind.KEEPALIVE, f"keepalive, {count(len(octets))}", items, *ends, octets)
+        if not octets.startswith(marker):
+            return self._sealed(items, *ends, octets)
+        message = octets[len(marker) :]
+        return _message(items, *ends, message, self._binary.read(message, interface))
 
     def _sealed(self, items: tuple[Item, ...], source: str, target: str, octets: bytes) -> _Found:
         read = self._esp.read(octets)

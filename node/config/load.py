@@ -16,7 +16,7 @@ from typing import Any
 
 from node.config.defaults import role_defaults
 from node.config.environment import documents
-from node.config.model import DEFAULT_PROFILE, Auth, Config, Role
+from node.config.model import DEFAULT_PROFILE, MIN_FRAGMENT, Auth, Config, Role
 from node.config.schema import FORMATS, Place, build, schema
 from node.model.selectors import is_host, network
 from yamlschema import Document, DocumentError, Problem, check, read
@@ -135,6 +135,9 @@ def _contradictions(config: Config) -> list[str]:
     if len(config.demo.message.encode("utf-8", "replace")) > room:
         detail = f"is longer than the {room} octets that tun.mtu ({config.tun.mtu}) leaves; shorten it"
         wrong.append(f"demo.message: {detail}")
+    if 0 < config.ike.fragment_size < MIN_FRAGMENT:
+        detail = f"every path carries {MIN_FRAGMENT} octets; set that or more, or 0 for no fragments"
+        wrong.append(f"ike.fragment_size: {config.ike.fragment_size}: {detail}")
     if config.profile == "asn1" and config.listen.nat_port:
         detail = "profile asn1 has one port for everything, listen.port; leave this one unset"
         wrong.append(f"listen.nat_port: {config.listen.nat_port}: {detail}")

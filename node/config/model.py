@@ -17,6 +17,10 @@ from node.model.child import REPLAY_WINDOW
 
 #: RFC 791 wants every link to carry 576 octets; a UDP datagram cannot carry more than 65,535.
 MIN_MTU, MAX_MTU = 576, 65_000
+#: Octets of an IP packet with a fragment of an IKE message in it. RFC 7383 2.5.1 goes down to 576, which
+#: every IPv4 host takes: 32 fragments then still hold 14 kB. A jumbo frame has 9,000; without any fragments a
+#: peer takes a message of 10,000.
+MIN_FRAGMENT, MAX_FRAGMENT = 576, 9_000
 #: A message must fit in one inner packet with its headers.
 MAX_MESSAGE = 500
 #: Pings of the demo: enough for a long look, few enough to end.
@@ -242,6 +246,13 @@ class Ike:
 
     proposals: tuple[str, ...] = _list(
         ("aes256-sha256-modp2048",), "cipher suites of the IKE SA, the best first", "ike-proposal"
+    )
+    fragment_size: int = _count(
+        1280,
+        "rfc7296: octets of an IP packet above which an IKE message goes in fragments, where the peer takes "
+        "them (RFC 7383); 0: fragments are neither sent nor taken. The profile asn1 has none",
+        0,
+        MAX_FRAGMENT,
     )
     initial_contact: bool = _setting(
         True,

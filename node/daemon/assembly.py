@@ -10,6 +10,7 @@ from node.config.model import Lifetime as ConfiguredLifetime
 from node.crypto.suites import esp_suite, ike_suite
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
+from node.daemon.fitting import check_chain
 from node.ike.configuration import ANY
 from node.ike.endpoint import Endpoint
 from node.ike.settings import SIGNATURE_HASHES, Lifetime, Limits, Retransmission, Settings
@@ -23,6 +24,10 @@ from node.pki.verifier import CertificateVerifier
 from node.ports import Codec, PeerVerifier
 from node.wire.asn1.codec import IKE_FIRST_OCTET, Asn1Codec
 from node.wire.rfc7296.codec import Rfc7296Codec
+
+#: Octets in front of a message in its IP packet: header of IPv6 (that of IPv4 is smaller), header of UDP, and
+#: the marker, which IKE_AUTH has wherever ESP can follow it.
+AROUND_MESSAGE = 40 + 8 + len(NON_ESP_MARKER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Profile:
     reserved_spi_octets: frozenset[int]
     #: Of a peer that named no signature hashes: the founding profile knows no classic methods.
     assumed_hashes: frozenset[HashId] = frozenset()
+    #: Whether it cuts messages into fragments (RFC 7383).
+    fragments: bool = False
     #: The port where IKE begins, where that is another one.
     ike_port: Port | None = None
 
@@ -57,6 +64,7 @@ PROFILES = {
         False,
         frozenset({0x00}),
         ike_port=IKE_ALONE,
+        fragments=True,
     ),
 }
 
@@ -79,6 +87,7 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         authentication_nonce=profile.authentication_nonce,
         reserved_spi_octets=profile.reserved_spi_octets,
         replay_window=config.child.replay_window,
+        mtu=_mtu(config),
         initial_contact=config.ike.initial_contact,
         reveal_keys=bool(config.keylog.file),
         ike_lifetime=_lifetime(config.ike.lifetime),
@@ -99,6 +108,12 @@ def settings(config: Config, credentials: Credentials) -> Settings:
             half_open_lifetime=half_open.lifetime,
         ),
     )
+
+
+def _mtu(config: Config) -> int:
+    """Octets of the largest message that is not cut, 0 where none ever is."""
+    size = config.ike.fragment_size
+    return size - AROUND_MESSAGE if size and PROFILES[config.profile].fragments else 0
 
 
 def _lifetime(configured: ConfiguredLifetime) -> Lifetime:
@@ -123,11 +138,17 @@ def _reserved(config: Config) -> frozenset[IPAddress]:
 
 
 def endpoint(config: Config, credentials: Credentials) -> Endpoint:
-    """The engine with its ports. Raises StartError where the expected identity or a CA cannot be used."""
+    """The engine with its ports.
+
+    Raises StartError where the expected identity or a CA cannot be used, or no message holds our
+    certificates.
+    """
     verifier = _verifier(config, credentials)
+    chosen, codec = settings(config, credentials), PROFILES[config.profile].codec()
+    check_chain(config, chosen, codec, credentials.chain)
     return Endpoint(
-        settings(config, credentials),
-        PROFILES[config.profile].codec(),
+        chosen,
+        codec,
         credentials.signer,
         verifier,
         credentials.chain,

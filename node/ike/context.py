@@ -1,10 +1,11 @@
 """What all IKE SAs of one endpoint share: configuration, ports and the output queue."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.crypto import kex
 from node.ike.contacts import Contacts
+from node.ike.fragments import Budget
 from node.ike.outputs import Event, Output
 from node.ike.pool import Pools
 from node.ike.settings import Settings
@@ -104,6 +105,7 @@ class Context:
     close: Callable[[bytes, str, float], None]
     ike_spi: Callable[[], bytes]
     newest: Callable[[bytes], int]
+    fragments: Budget = field(default_factory=Budget)
 
     def local_id(self, kind: PayloadType) -> Identification:
         """Our identity as an IDi or IDr payload."""

@@ -3,12 +3,17 @@
     request    direction -> window -> phase -> keys (once) -> integrity -> rules -> handler -> response stored
     and sent response   direction -> window -> keys -> integrity -> rules -> handler
 
+A message in fragments goes on behind its integrity check once all of it is there (`node.ike.fragments`).
+
 Rules:
 
-1. Nothing changes before the integrity check passed, except that a half-open SA derives its keys, once.
+1. Nothing changes before the integrity check passed, except that a half-open SA derives its keys, once. An
+   authenticated fragment that does not complete its message changes what is collected, and no more.
 2. An authenticated request always gets an answer: the handler's, or the refusal that `refusals` names.
 3. What is raised out of here is to be dropped and counted; it had no effect.
 """
+
+from dataclasses import replace
 
 from node.errors import (
     AuthError,
@@ -17,6 +22,7 @@ from node.errors import (
     DropReason,
     IkeError,
     LocalMisuse,
+    MessageTooLarge,
     PeerMisbehaved,
 )
 from node.ike import exchanges, moves
@@ -26,6 +32,7 @@ from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
 from node.ike.tasks import auth, create, informational, init, rekey
 from node.ike.tasks.reply import Reply
+from node.ike.window import digest
 from node.model.events import EventName
 from node.model.message import Envelope, Fragment, Message, Path
 from node.model.payloads import Delete, Notify
@@ -44,7 +51,7 @@ def receive(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
 
 def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
     header = envelope.header
-    stored = sa.window.repeated(header.message_id, envelope.octets)
+    stored = _stored(sa, envelope)
     if stored is not None:
         sa.event(EventName.RESPONSE_REPEATED, message_id=header.message_id)
         sa.context.emit(Transmit(stored, path))
@@ -55,15 +62,43 @@ def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
     if isinstance(sa.data, InitReplied) and sa.data.protection is None:
         init.derive_for_responder(sa, sa.data)
     try:
-        message = _open(sa, envelope)
+        message = _open(sa, envelope, path, now)
     except DecodeError as error:
         if error.authenticated:
             _refuse(sa, envelope, path, error)
         raise
+    if message is None:
+        return
     moves.follow(sa, path)
     sa.life.heard(now)
     sa.received(message)
     _answer(sa, envelope, message, path, now)
+
+
+def _stored(sa: IkeSa, envelope: Envelope) -> tuple[bytes, ...] | None:
+    """The stored answer where this is the last request once more. Raises IkeError where it is dropped."""
+    try:
+        return sa.window.repeated(envelope.header.message_id, envelope.octets)
+    except PeerMisbehaved:
+        last = sa.window.answered
+        if last is None or last.message_id != envelope.header.message_id:
+            raise
+        if not _comes_in_more_pieces(sa, envelope, last.fragments):
+            raise
+        return last.datagrams
+
+
+def _comes_in_more_pieces(sa: IkeSa, envelope: Envelope, fragments: int) -> bool:
+    """Whether this is the first fragment of the last request, cut smaller than before.
+
+    A peer that looks for a size which gets through does that (RFC 7383 2.4, 2.5.2): its octets are others, so
+    it is known by its numbers (2.6.1), which count only once they are authenticated. Raises IntegrityError,
+    DecodeError.
+    """
+    if sa.protection is None or not (sa.extensions.fragmentation and envelope.protected):
+        return False
+    opened = sa.context.codec.open(envelope, sa.protection.inbound)
+    return isinstance(opened, Fragment) and opened.number == 1 and opened.total > fragments
 
 
 def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: float) -> None:
@@ -79,7 +114,11 @@ def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: fl
             reason = error.reason if isinstance(error, PeerMisbehaved) else DropReason.INVALID_PAYLOADS
             sa.context.emit(Dropped(reason, path, str(error)))
         return
-    sa.respond(envelope, reply.payloads, path)
+    try:
+        sa.respond(envelope, reply.payloads, path)
+    except MessageTooLarge as error:
+        _refuse(sa, envelope, path, error)
+        return
     for output in reply.after:
         sa.context.emit(output)
     if reply.close is not None:
@@ -116,12 +155,14 @@ def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
         init.complete(sa, sa.data, envelope, now)
         return
     try:
-        message = _open(sa, envelope)
+        message = _open(sa, envelope, path, now)
     except DecodeError as error:
         if error.authenticated:
             sa.answer_accepted()
             _fail(sa, error, now)
         raise
+    if message is None:
+        return
     sa.answer_accepted()
     moves.follow(sa, path)
     sa.life.heard(now)
@@ -154,15 +195,29 @@ def _fail(sa: IkeSa, error: IkeError, now: float) -> None:
     sa.begin_delete(str(error), (notify, *ends), now)
 
 
-def _open(sa: IkeSa, envelope: Envelope) -> Message:
+def _open(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> Message | None:
+    """The message, or None where it came in fragments and some are missing. Raises IkeError."""
     if sa.protection is None:
         raise PeerMisbehaved(DropReason.UNEXPECTED_MESSAGE, "a protected message before there are keys")
+    collected = sa.window.responses if envelope.header.is_response else sa.window.requests
+    known_by = digest(envelope.octets)
+    if collected.has(known_by):
+        raise PeerMisbehaved(DropReason.FRAGMENT_REPEATED, "a fragment that is there already")
     opened = sa.context.codec.open(envelope, sa.protection.inbound)
-    if isinstance(opened, Fragment):
+    if isinstance(opened, Message):
+        return opened
+    if not sa.extensions.fragmentation:
         raise PeerMisbehaved(
             DropReason.UNEXPECTED_MESSAGE, "a fragment, and fragmentation was not negotiated"
         )
-    return opened
+    given_up = collected.add(opened, known_by, len(envelope.octets), now)
+    if given_up:
+        sa.context.emit(Dropped(DropReason.FRAGMENTS_INCOMPLETE, path, given_up))
+    if not collected.complete:
+        return None
+    parts = collected.ordered()
+    message = sa.context.codec.join([part.fragment for part in parts])
+    return replace(message, pieces=tuple(part.size for part in parts))
 
 
 def _tell_refusal(sa: IkeSa, error: IkeError, notify: Notify) -> None:

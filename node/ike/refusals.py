@@ -5,7 +5,8 @@ Rules:
 1. An integrity failure is never answered.
 2. Before the integrity check only the refusals of IKE_SA_INIT that RFC 7296 2.21.1 names are sent; octets
    that are no message are not answered at all.
-3. Which part of an authentication failed stays with us: the peer learns AUTHENTICATION_FAILED.
+3. Which part of an authentication failed stays with us: the peer learns AUTHENTICATION_FAILED. So it does
+   where it takes no fragments and our certificates do not fit into one message: we cannot authenticate.
 """
 
 from node.errors import (
@@ -14,6 +15,7 @@ from node.errors import (
     DecodeError,
     IkeError,
     Incompatibility,
+    MessageTooLarge,
     PeerIncompatible,
     PeerMisbehaved,
 )
@@ -39,7 +41,7 @@ def notify_for(error: IkeError, *, protected: bool) -> Notify | None:
             return Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([error.payload_type]))
         case PeerIncompatible():
             return Notify(_INCOMPATIBLE[error.what], error.data)
-        case AuthError() if protected:
+        case AuthError() | MessageTooLarge() if protected:
             return Notify(NotifyType.AUTHENTICATION_FAILED)
         case PeerMisbehaved() if protected:
             return Notify(NotifyType.INVALID_SYNTAX)

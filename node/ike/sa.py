@@ -11,14 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.errors import LocalMisuse
+from node.errors import DropReason, LocalMisuse, MessageTooLarge
 from node.ike import exchanges
 from node.ike.agenda import Agenda, Task
 from node.ike.children import OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
 from node.ike.life import Life
-from node.ike.outputs import Event, RemoveSa, SaDown, SaUp, Transmit
+from node.ike.outputs import Dropped, Event, RemoveSa, SaDown, SaUp, Transmit
 from node.ike.phases import (
     TRANSITIONS,
     Closed,
@@ -32,7 +32,7 @@ from node.ike.phases import (
 )
 from node.ike.window import Window
 from node.model.events import EventName
-from node.model.message import Envelope, Header, HeaderFlags, Message, Path
+from node.model.message import Envelope, Header, HeaderFlags, Message, Path, Sealed
 from node.model.payloads import Delete, Payload
 from node.model.registry import ExchangeType, ProtocolId
 from node.model.selectors import IPAddress
@@ -92,7 +92,7 @@ class IkeSa:
         self.spi_i, self.spi_r = spi_i, spi_r
         self.is_initiator = data is None if is_initiator is None else is_initiator
         self.data: PhaseData | None = data
-        self.window = Window(context.settings.retransmission, context.entropy)
+        self.window = Window(context.settings.retransmission, context.entropy, context.fragments)
         self.agenda = Agenda(context.entropy)
         self.children: dict[bytes, OwnedChild] = {}
         #: Replaced Child SAs that still receive, by inbound SPI, and until when.
@@ -145,6 +145,7 @@ class IkeSa:
             in_flight.deadline if in_flight else self.agenda.deadline(),
             self.liveness_deadline(),
             self.times.deadline(),
+            self.window.requests.deadline,
             *(owned.times.deadline() for owned in self.children.values()),
             *self.lingering.values(),
         )
@@ -183,6 +184,7 @@ class IkeSa:
         was_up = self._was_up()
         self._drop_children()
         self.window.abandon()
+        self.window.requests.clear()
         self.agenda.clear()
         self.times = Times()
         self.half_open_until = self._give_up_at = None
@@ -240,22 +242,32 @@ class IkeSa:
     # -- what goes out ---------------------------------------------------------------------------------------
 
     def send_request(self, exchange: ExchangeType, payloads: Sequence[Payload], now: float) -> bytes:
-        """Seal, store and send our next request; returns the message's octets."""
+        """Seal, store and send our next request; returns the message's octets, none of one in fragments.
+
+        A protected one that is too large for the peer ends the SA: there is nothing else to say to it.
+        """
         header = self._header(exchange, self.window.take_id(), response=False)
-        outbound = self.protection.outbound if self.protection else None
-        sealed = self.context.codec.seal(header, payloads, outbound, self.context.settings.mtu)
+        try:
+            sealed = self._seal(header, payloads)
+        except MessageTooLarge as error:
+            if self.protection is None:
+                raise
+            self.close(str(error))
+            return b""
         self.window.sent(exchange, sealed.datagrams, now)
-        self.tell(_SENT, header, tuple(payloads), len(sealed.octets))
+        self._tell_sent(header, tuple(payloads), sealed)
         self.context.emit(Transmit(sealed.datagrams, self.path))
         return sealed.octets
 
     def respond(self, request: Envelope, payloads: tuple[Payload, ...], path: Path) -> bytes:
-        """Seal, store and send the answer to the request we expected; returns the message's octets."""
+        """Seal, store and send the answer to the request we expected; returns as `send_request`.
+
+        Raises MessageTooLarge, and nothing has happened.
+        """
         header = self._header(request.header.exchange, request.header.message_id, response=True)
-        outbound = self.protection.outbound if self.protection else None
-        sealed = self.context.codec.seal(header, payloads, outbound, self.context.settings.mtu)
+        sealed = self._seal(header, payloads)
         self.window.answer(request.octets, sealed.datagrams)
-        self.tell(_SENT, header, payloads, len(sealed.octets))
+        self._tell_sent(header, payloads, sealed)
         self.context.emit(Transmit(sealed.datagrams, path))
         return sealed.octets
 
@@ -307,7 +319,8 @@ class IkeSa:
     # -- time ------------------------------------------------------------------------------------------------
 
     def timeout(self, now: float) -> None:
-        """Let time pass: expire a half-open SA, send again, or give up."""
+        """Let time pass: expire fragments or a half-open SA, send again, or give up."""
+        self._expire_fragments(now)
         if self._give_up_at is not None and now >= self._give_up_at:
             self.close(self._refusal or "given up")
         elif self.half_open_until is not None and now >= self.half_open_until:
@@ -330,6 +343,14 @@ class IkeSa:
         self.window.retract()
         self._refusal = self._give_up_at = None
 
+    def _expire_fragments(self, now: float) -> None:
+        """RFC 7383 2.6: as if nothing of the request had come; the SA is none the worse for it."""
+        requests = self.window.requests
+        if requests.deadline is not None and now >= requests.deadline:
+            detail = f"{requests.progress()}, the others did not come in time"
+            self.context.emit(Dropped(DropReason.FRAGMENTS_INCOMPLETE, self.path, detail))
+            requests.clear()
+
     def _send_again(self, now: float) -> None:
         current = self.window.again(now)
         if current is None:
@@ -348,15 +369,37 @@ class IkeSa:
 
     def received(self, message: Message) -> None:
         """Tell that an authenticated message (or one of IKE_SA_INIT) arrived."""
-        self.tell(_RECEIVED, message.header, message.payloads, len(message.octets))
+        sizes = message.pieces or (len(message.octets),)
+        self._tell(_RECEIVED, message.header, message.payloads, sizes, bool(message.pieces))
 
-    def tell(
-        self, table: dict[ExchangeType, EventName], header: Header, payloads: tuple[Payload, ...], size: int
+    def _tell_sent(self, header: Header, payloads: tuple[Payload, ...], sealed: Sealed) -> None:
+        sizes = tuple(map(len, sealed.datagrams))
+        self._tell(_SENT, header, payloads, sizes, len(sizes) > 1)
+
+    def _tell(
+        self,
+        table: dict[ExchangeType, EventName],
+        header: Header,
+        payloads: tuple[Payload, ...],
+        sizes: tuple[int, ...],
+        fragmented: bool,
     ) -> None:
-        """Emit the event of a message that was sent or received; `size` is in octets."""
-        kind = "response" if header.is_response else "request"
-        fields = {"message_id": header.message_id, "payloads": exchanges.names(payloads), "octets": size}
-        self.event(table[header.exchange], kind=kind, **fields)
+        """Emit the event of a message that was sent or received; `sizes` are the octets of its datagrams."""
+        fields: dict[str, object] = {
+            "kind": "response" if header.is_response else "request",
+            "message_id": header.message_id,
+            "payloads": exchanges.names(payloads),
+            "octets": sum(sizes),
+        }
+        if fragmented:
+            fields["fragments"] = len(sizes)
+        self.event(table[header.exchange], **fields)
+
+    def _seal(self, header: Header, payloads: Sequence[Payload]) -> Sealed:
+        """What goes out: in fragments only where both parties said that they take them (RFC 7383 2.4)."""
+        outbound = self.protection.outbound if self.protection else None
+        mtu = self.context.settings.mtu if self.extensions.fragmentation else 0
+        return self.context.codec.seal(header, payloads, outbound, mtu)
 
     def _header(self, exchange: ExchangeType, message_id: int, *, response: bool) -> Header:
         flags = (HeaderFlags.INITIATOR if self.is_initiator else 0) | (

@@ -64,7 +64,9 @@ class Settings:
     `ike_suites` and `child_suites` are in order of preference. `local_ts` and `peer_ts` are the widest
     selectors we agree to. `authentication_nonce` adds a fresh nonce of each party to IKE_AUTH and to the
     signed octets. An inbound ESP SPI never begins with one of `reserved_spi_octets` (the transport tells ESP
-    from IKE by the first octet). `mtu` is the largest datagram in octets, 0 for no limit.
+    from IKE by the first octet). `mtu` is the largest message in octets that goes out whole where the peer
+    takes fragments, and the largest fragment (RFC 7383), without what the transport puts in front; 0:
+    fragments are neither sent nor taken.
     `initial_contact` says of the only IKE SA with a peer that it is that; not for an identity that several
     nodes share. `reveal_keys` puts out the keys of every IKE SA, for a key log; without it they never leave
     the engine. `assumed_hashes` are what a peer that named no signature hashes accepts; none: it gets the

@@ -2,14 +2,14 @@
 
 What is in it:
 
-    our request      idle -> in flight (stored datagrams, next deadline) -> idle
-    peer's request   expected ID; the last answer (hash of the request, stored datagrams)
+    our request      idle -> in flight (stored datagrams, next deadline; fragments of the response) -> idle
+    peer's request   expected ID (fragments of it); the last answer (hash of the request, stored datagrams)
 
 Rules:
 
 1. Sending again sends the stored datagrams; nothing is ever sealed twice.
 2. A repeated request is recognised by the hash of its octets and answered from the store without being
-   opened.
+   opened. Of one that came in fragments the first alone is answered, the others are dropped (RFC 7383 2.6.1).
 3. IDs are consumed here and nowhere else; they never wrap.
 """
 
@@ -18,6 +18,7 @@ import hmac
 from dataclasses import dataclass, replace
 
 from node.errors import DropReason, LocalMisuse, PeerMisbehaved
+from node.ike.fragments import Budget, Reassembly
 from node.ike.settings import Retransmission
 from node.model.registry import ExchangeType
 from node.ports import Entropy
@@ -39,11 +40,20 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The last request we answered, by hash, and the answer."""
+    """The last request we answered, by hash, and the answer.
+
+    Of a request in fragments `digest` is that of the first, `others` are those of the rest.
+    """
 
     message_id: int
     digest: bytes
     datagrams: tuple[bytes, ...]
+    others: frozenset[bytes] = frozenset()
+
+    @property
+    def fragments(self) -> int:
+        """In how many datagrams the request came."""
+        return 1 + len(self.others)
 
     def is_for(self, octets: bytes) -> bool:
         """True where these octets are that request."""
@@ -53,10 +63,23 @@ class Answered:
 class Window:
     """Message IDs of one IKE SA."""
 
-    __slots__ = ("_entropy", "_policy", "answered", "expected_id", "in_flight", "next_id")
+    __slots__ = (
+        "_entropy",
+        "_policy",
+        "answered",
+        "expected_id",
+        "in_flight",
+        "next_id",
+        "requests",
+        "responses",
+    )
 
-    def __init__(self, policy: Retransmission, entropy: Entropy) -> None:
+    def __init__(self, policy: Retransmission, entropy: Entropy, budget: Budget | None = None) -> None:
+        """`budget` is that of the fragments of all IKE SAs of the endpoint."""
         self._policy, self._entropy = policy, entropy
+        budget = budget or Budget()
+        #: The fragments of the request that we expect, and of the response that we wait for.
+        self.requests, self.responses = Reassembly(budget), Reassembly(budget)
         self.next_id = 0
         self.expected_id = 0
         self.in_flight: InFlight | None = None
@@ -86,6 +109,7 @@ class Window:
     def abandon(self) -> None:
         """Stop waiting for the response in flight."""
         self.in_flight = None
+        self.responses.clear()
 
     def retract(self) -> None:
         """Take the request in flight back, to send it in another form under the same ID (RFC 7296 2.6)."""
@@ -106,7 +130,7 @@ class Window:
         """The stored answer where this is the last request once more; None where it is the next one.
 
         Raises PeerMisbehaved: STALE_MESSAGE_ID for an older or different request, OUT_OF_WINDOW for one too
-        far ahead.
+        far ahead, FRAGMENT_REPEATED for a fragment of the last one that is not its first.
         """
         if message_id == self.expected_id:
             return None
@@ -117,14 +141,21 @@ class Window:
         last = self.answered
         if last is not None and last.message_id == message_id and last.is_for(octets):
             return last.datagrams
+        if last is not None and last.message_id == message_id and digest(octets) in last.others:
+            raise PeerMisbehaved(
+                DropReason.FRAGMENT_REPEATED, f"request {message_id}, answered; only fragment 1 asks again"
+            )
         raise PeerMisbehaved(
             DropReason.STALE_MESSAGE_ID, f"request {message_id}, expected {self.expected_id}"
         )
 
     def answer(self, octets: bytes, datagrams: tuple[bytes, ...]) -> None:
-        """The expected request was answered with these datagrams."""
-        self.answered = Answered(self.expected_id, digest(octets), datagrams)
+        """The expected request, of which these octets came last, was answered with these datagrams."""
+        last = digest(octets)
+        came = [kept.digest for kept in self.requests.ordered()] if self.requests.has(last) else [last]
+        self.answered = Answered(self.expected_id, came[0], datagrams, frozenset(came[1:]))
         self.expected_id += 1
+        self.requests.clear()
 
     def _wait(self, repetition: int) -> float:
         policy = self._policy

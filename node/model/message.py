@@ -105,6 +105,7 @@ class Message:
 
     `bodies[i]` are the raw body octets of `payloads[i]` (the MACed ID is computed over them), `octets` the
     whole message (empty when it was reassembled from fragments), `inner` the plaintext of the protected part.
+    `pieces` are the octets of each datagram of a message that came in fragments.
     """
 
     header: Header
@@ -113,6 +114,7 @@ class Message:
     octets: bytes
     inner: bytes = field(default=b"", repr=False)
     protected: bool = False
+    pieces: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

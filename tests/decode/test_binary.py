@@ -159,6 +159,17 @@ def test_fragments_come_in_any_order_and_again() -> None:
     assert not [one for one in found if "IDi" in one.title]
 
 
+def test_fragments_of_two_places_are_not_mixed() -> None:
+    """A capture of both sides of a wire has each of them twice, and the message is shown at each."""
+    datagrams, keys = cut(LARGE[:3], "AES-GCM", 1_000), keys_of("AES-GCM")
+    ends = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+    packets = [pcapng.Packet(ZERO, pack_udp(*ends, 40_000, 500, octets)) for octets in datagrams]
+    sides = tuple(pcapng.Interface(name, pcapng.LINK_RAW) for name in ("left", "right"))
+    both = tuple(replace(packet, interface=at) for packet in packets for at in (0, 1))
+    found = decode(pcapng.Capture("", sides, both), keys, "")
+    assert ["IDi CERT" in one.title for one in found] == [False] * 4 + [True] * 2
+
+
 @pytest.mark.parametrize("numbers", ["00000001", "00010000", "00020001", "00010021", "ffffffff"])
 def test_fragments_whose_numbers_are_none(numbers: str) -> None:
     octets = protected(b"\0" * 16, "AES-GCM", frame=53, numbers=bytes.fromhex(numbers))

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from lab.wire import der, patterns
 from lab.wire.identity import Identity, Kind, read_asn1, read_rfc7296
 from lab.wire.patterns import Seen
+from tests.codec.rfc7296.samples import SUITES
+from tests.codec.rfc7296.test_fragments import LARGE, cut
 from tests.wire.support import (
     ANOTHER_ORDER,
     AUTH_REQUEST,
@@ -91,6 +93,15 @@ def test_the_spis_are_read() -> None:
     assert (found.spi_i, found.spi_r) == (0xA1A2A3A4A5A6A7A8, 0x5152535455565758)
     found = read_rfc7296(binary(35, 8, 1), 500)
     assert (found.spi_i, found.spi_r) == (0xA1A2A3A4A5A6A7A8, 7)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_each_fragment_is_its_message(suite: str) -> None:
+    """RFC 7383 2.5: the header of a fragment is that of the message, but for lengths and payload type."""
+    fragments = cut(LARGE, suite)
+    assert len(fragments) > 4
+    assert {str(read_rfc7296(octets, 500)) for octets in fragments} == {"IKE_AUTH request 1"}
+    assert {str(read_rfc7296(MARKER + octets, 4500)) for octets in fragments} == {"IKE_AUTH request 1"}
 
 
 @pytest.mark.parametrize("octets", [INIT_REQUEST, binary(34, 8, 0)])

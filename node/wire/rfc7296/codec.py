@@ -10,7 +10,7 @@ Rules:
 
 from collections.abc import Sequence
 
-from node.errors import DecodeError, DropReason, LocalMisuse
+from node.errors import DecodeError, DropReason, LocalMisuse, MessageTooLarge
 from node.model.message import Envelope, Fragment, Glance, Header, Message, Sealed
 from node.model.payloads import Payload
 from node.ports import Sealer
@@ -18,7 +18,7 @@ from node.wire.rfc7296 import chain, payloads, protection
 from node.wire.rfc7296 import header as ike_header
 from node.wire.rfc7296.header import HEADER_SIZE
 from node.wire.rfc7296.limits import MAX_DATAGRAM, TOO_LARGE
-from node.wire.rfc7296.misfit import Misfit
+from node.wire.rfc7296.misfit import Misfit, TooLarge
 
 
 class Rfc7296Codec:
@@ -63,8 +63,9 @@ class Rfc7296Codec:
     def seal(self, header: Header, payloads: Sequence[Payload], sealer: Sealer | None, mtu: int, /) -> Sealed:
         """Write one datagram, or fragments where a protected message exceeds `mtu`.
 
-        A cleartext message has no fragments (RFC 7383 2.5) and may be larger than `mtu`. Raises LocalMisuse
-        where it is larger than the profile's cap, or a value has no octets in the profile.
+        A cleartext message has no fragments (RFC 7383 2.5) and may be larger than `mtu`. Raises
+        MessageTooLarge where it is larger than the profile's cap, LocalMisuse where a value has no octets in
+        the profile.
         """
         try:
             first, inner = chain.write(payloads)
@@ -73,6 +74,8 @@ class Rfc7296Codec:
             else:
                 content = protection.Content(first, inner)
                 datagrams = protection.sealed(header, content, sealer, self._limit, mtu)
+        except TooLarge as error:
+            raise MessageTooLarge(f"the message cannot be written: {error}") from error
         except Misfit as error:
             raise LocalMisuse(f"the message cannot be written: {error}") from error
         return Sealed(datagrams, datagrams[0] if datagrams[1:] == () else b"")
@@ -87,7 +90,7 @@ class Rfc7296Codec:
     def _clear(self, header: Header, first: int, inner: bytes) -> bytes:
         octets = ike_header.write(header, first, len(inner)) + inner
         if len(octets) > self._limit:
-            raise Misfit("message", f"{len(octets)} octets, above {self._limit}: {TOO_LARGE}")
+            raise TooLarge("message", f"{len(octets)} octets, above {self._limit}: {TOO_LARGE}")
         return octets
 
 

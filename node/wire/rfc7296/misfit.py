@@ -6,3 +6,7 @@ class Misfit(ValueError):
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"{path}: {detail}")
+
+
+class TooLarge(Misfit):
+    """A message that no datagram, or not as many fragments as there may be, can hold."""

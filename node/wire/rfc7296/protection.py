@@ -24,7 +24,7 @@ from node.wire.rfc7296 import header as ike_header
 from node.wire.rfc7296.chain import GENERIC, MAX_PAYLOAD
 from node.wire.rfc7296.header import HEADER_SIZE
 from node.wire.rfc7296.limits import MAX_FRAGMENTS, MAX_JOINED, TOO_LARGE
-from node.wire.rfc7296.misfit import Misfit
+from node.wire.rfc7296.misfit import Misfit, TooLarge
 
 _NUMBERS = struct.Struct(">HH")
 _SK_IV = HEADER_SIZE + GENERIC.size
@@ -79,21 +79,21 @@ def joined(fragments: Sequence[Fragment]) -> Content:
 def sealed(header: Header, content: Content, sealer: Sealer, limit: int, mtu: int) -> tuple[bytes, ...]:
     """The datagrams: one, or fragments of at most `mtu` octets (0: no limit) where one would be larger.
 
-    Raises Misfit where one would be larger than `limit` octets, or there were too many fragments.
+    Raises TooLarge where one would be larger than `limit` octets, or there were too many fragments.
     """
     most = min(mtu, limit) if mtu else limit
     whole = _SK_IV + _sealed_len(len(content.inner), sealer)
     if whole <= most:
         return (_datagram(header, PayloadType.SK, content.first, b"", content.inner, sealer),)
     if not mtu:
-        raise Misfit("message", f"{whole} octets, above {limit}: {TOO_LARGE}")
+        raise TooLarge("message", f"{whole} octets, above {limit}: {TOO_LARGE}")
     room = most - _SKF_IV - sealer.sealed_len(0)
     size = room - room % sealer.block - PAD_LENGTH_SIZE
     if size < 1:
         raise Misfit("message", f"{mtu} octets of a datagram leave no room for a fragment")
     chunks = [content.inner[at : at + size] for at in range(0, len(content.inner), size)]
     if len(chunks) > MAX_FRAGMENTS or len(content.inner) > MAX_JOINED:
-        raise Misfit("message", f"{whole} octets, above {MAX_FRAGMENTS} fragments of {most}: {TOO_LARGE}")
+        raise TooLarge("message", f"{whole} octets, above {MAX_FRAGMENTS} fragments of {most}: {TOO_LARGE}")
     datagrams = []
     for number, chunk in enumerate(chunks, start=1):
         first = content.first if number == 1 else PayloadType.NONE
