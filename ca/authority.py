@@ -274,6 +274,4 @@ def directories(request: Request, layout: Layout) -> dict[Path, int]:
     for spec in (*request.authorities, *request.certificates):
         if spec.key is not KeyFile.NONE:
             found.setdefault(layout.files(spec.name, spec.authority).key.parent, store.KEY_DIR_MODE)
-    for name, _ in request.psk:
-        found.setdefault(layout.secret(name).parent, store.KEY_DIR_MODE)
     return found

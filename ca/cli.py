@@ -13,9 +13,8 @@ from ca import request, store, window
 from ca.authority import Action, Run, directories, ensure
 from ca.errors import EXIT_CHECK, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, CaError, RequestError
 from ca.keys import KeyType
-from ca.report import json_line, secret_json_line, secret_text_line, text_line
+from ca.report import json_line, text_line
 from ca.request import Defaults
-from ca.shared import ensure_secrets
 from ca.store import Layout
 
 DEFAULT_DIR = "ipsec/certs"
@@ -33,7 +32,6 @@ files:
   CERTS_DIR/NAME-cert.pem                  certificate, then its intermediates       0644
   AUTHORITY_KEYS_DIR/ca-key.pem            PKCS#8, no passphrase                     0600
   KEYS_DIR (with {{name}} filled in)/NAME-key.pem                                      0600
-  KEYS_DIR (with {{name}} filled in)/NAME-psk.txt    0x and 64 hexadecimal digits      0600
 Other authorities have files of the same kind under their own names. Valid files are kept; what is expiring,
 expired or not as asked is reissued; what this program cannot have made is not overwritten without --replace.
 
@@ -208,14 +206,11 @@ def _run(settings: Settings) -> int:
 
 
 def _report(asked: request.Request, run: Run, output: str) -> int:
-    line, secret_line = (json_line, secret_json_line) if output == "json" else (text_line, secret_text_line)
+    line = json_line if output == "json" else text_line
     todo = False
     for outcome in ensure(asked, run):
         todo |= outcome.action is not Action.KEPT or bool(outcome.fixed)
         print(line(outcome, run.check), flush=True)
-    for secret in ensure_secrets(asked.psk, run):
-        todo |= secret.action is not Action.KEPT or bool(secret.fixed)
-        print(secret_line(secret, run.check), flush=True)
     return EXIT_CHECK if run.check and todo else EXIT_OK
 
 

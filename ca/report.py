@@ -1,4 +1,4 @@
-"""What a run tells: one line of text or of JSON for each certificate, and for each file with a secret."""
+"""What a run tells: one line of text or of JSON for each certificate."""
 
 import json
 
@@ -6,7 +6,6 @@ from ca.authority import Action, Outcome
 from ca.keys import type_name
 from ca.profiles import alternative_names, fingerprint, printable
 from ca.request import KeyFile
-from ca.shared import SecretOutcome
 from ca.window import stamp
 
 
@@ -59,30 +58,5 @@ def json_line(outcome: Outcome, check: bool) -> str:
         "not_before": stamp(certificate.not_valid_before_utc) if certificate else None,
         "not_after": stamp(certificate.not_valid_after_utc) if certificate else None,
         "sha256": fingerprint(certificate) if certificate else None,
-    }
-    return json.dumps(facts)
-
-
-def secret_text_line(outcome: SecretOutcome, check: bool) -> str:
-    """`NAME: kept|made|reissued (why): where the secret is, and with whom it is shared`."""
-    action: str = outcome.action
-    if check and outcome.action is not Action.KEPT:
-        action = f"must be {action}"
-    why = f" ({'; '.join(outcome.reasons)})" if outcome.reasons else ""
-    fixed = "".join(f"; {note}" for note in outcome.fixed)
-    return f"{outcome.name}: {action}{why}: {outcome.file}, the shared secret {outcome.label!r}{fixed}"
-
-
-def secret_json_line(outcome: SecretOutcome, check: bool) -> str:
-    """The same as one JSON object."""
-    facts = {
-        "name": outcome.name,
-        "kind": "psk",
-        "action": outcome.action.value,
-        "check": check,
-        "reasons": list(outcome.reasons),
-        "fixed": list(outcome.fixed),
-        "psk": str(outcome.file),
-        "label": outcome.label,
     }
     return json.dumps(facts)

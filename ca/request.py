@@ -60,9 +60,6 @@ REQUEST_HELP = """\
                                        the certificate; "none": no key file is written
       "copy_of": "OTHER"               use OTHER's certificate (and with "key": "own" its key)
     }
-  },
-  "psk": {                             files with a secret that nodes share, beside their keys
-    "NAME": "LABEL"                    names with one label get one secret, others another one
   }
 }"""
 
@@ -106,14 +103,10 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything asked for, issuers before what they issue and originals before their copies.
-
-    `psk` are names and the label of the secret that each of them gets.
-    """
+    """Everything asked for, issuers before what they issue and originals before their copies."""
 
     authorities: tuple[Spec, ...]
     certificates: tuple[Spec, ...]
-    psk: tuple[tuple[str, str], ...] = ()
 
 
 _AUTHORITY_KEYS = frozenset(
@@ -129,7 +122,7 @@ _COPY_KEYS = frozenset({"copy_of", "key", "key_type"})
 def parse(text: str | None, names: Sequence[str], defaults: Defaults) -> Request:
     """Read a request (JSON, or `@FILE` with JSON) and plain names; raise `RequestError`."""
     document = _load(text) if text else {}
-    _known(document, frozenset({"authorities", "certificates", "psk"}), "request")
+    _known(document, frozenset({"authorities", "certificates"}), "request")
     authorities = _entries(document, "authorities")
     certificates = _entries(document, "certificates")
     authorities.setdefault(ROOT, {})
@@ -137,14 +130,12 @@ def parse(text: str | None, names: Sequence[str], defaults: Defaults) -> Request
         certificates.setdefault(_name(name, "name"), {})
     if clash := sorted(authorities.keys() & certificates.keys()):
         raise RequestError(f"request: {clash[0]!r} is an authority and a certificate: rename one of them")
-    psk = _psk(document)
-    if len(authorities) + len(certificates) + len(psk) > MAX_ENTRIES:
+    if len(authorities) + len(certificates) > MAX_ENTRIES:
         raise RequestError(f"request: more than {MAX_ENTRIES} entries: split it")
     made = [_authority(name, entry, defaults) for name, entry in authorities.items()]
     leaves = [_leaf(name, entry, defaults) for name, entry in certificates.items()]
     _check_references(made, leaves)
-    originals_first = tuple(sorted(leaves, key=lambda leaf: leaf.copy_of is not None))
-    return Request(_issuers_first(made), originals_first, psk)
+    return Request(_issuers_first(made), tuple(sorted(leaves, key=lambda leaf: leaf.copy_of is not None)))
 
 
 def _load(text: str) -> dict[str, object]:
@@ -190,13 +181,6 @@ def _object(value: object, where: str) -> dict[str, object]:
 def _entries(document: Mapping[str, object], section: str) -> dict[str, dict[str, object]]:
     entries = _object(document.get(section, {}), section)
     return {_name(name, section): _object(entry, f"{section}.{name}") for name, entry in entries.items()}
-
-
-def _psk(document: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    entries = _object(document.get("psk", {}), "psk")
-    return tuple(
-        (_name(name, "psk"), _name(_text(entries, name, "psk", ""), f"psk.{name}")) for name in entries
-    )
 
 
 def _known(entry: Mapping[str, object], known: frozenset[str], where: str) -> None:

@@ -51,15 +51,8 @@ class Layout:
 
     def files(self, name: str, authority: bool) -> Files:
         """The certificate and key file of `name`."""
-        key_dir = self.authority_keys_dir if authority else self._key_dir(name)
+        key_dir = self.authority_keys_dir if authority else Path(self.keys_dir.replace("{name}", name))
         return Files(self.certs_dir / f"{name}-cert.pem", key_dir / f"{name}-key.pem")
-
-    def secret(self, name: str) -> Path:
-        """The file with the secret that `name` shares with others."""
-        return self._key_dir(name) / f"{name}-psk.txt"
-
-    def _key_dir(self, name: str) -> Path:
-        return Path(self.keys_dir.replace("{name}", name))
 
 
 def explain(error: OSError, path: Path, doing: str) -> StoreError:

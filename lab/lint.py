@@ -25,9 +25,7 @@ _KEY = re.compile(r"^([a-z_]+)\s*:", re.MULTILINE)
 #: Keys that say nothing: half of all YAML files have them.
 _ANYBODYS = {"name", "title", "description", "timeout", "run"}
 #: Where a node is only imagined: addresses of RFC 5737, files that nobody opens.
-_NOWHERE = Place(
-    "192.0.2.1", 8000, "192.0.2.2", 8000, "ca.pem", "cert.pem", "key.pem", "", True, psk="psk.txt"
-)
+_NOWHERE = Place("192.0.2.1", 8000, "192.0.2.2", 8000, "ca.pem", "cert.pem", "key.pem", "", True)
 
 
 class Kind(StrEnum):

@@ -6,7 +6,7 @@ nodes of one role get 10.1.1.0/24, 10.1.2.0/24, ... out of 10.1.0.0/16, which is
 accepts."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -52,8 +52,7 @@ def nat_port(ports: Ports, profile: str) -> int:
 class Place:
     """What a backend decides about one node: where it listens, what it connects to, where its files are.
 
-    `psk` is where the secret is that it shares with others, if the scenario gives it one. The ports for NAT
-    are those that IKE shares with ESP; 0: the profile has none, or any will do.
+    The ports for NAT are those that IKE shares with ESP; 0: the profile has none, or any will do.
     """
 
     listen_address: str
@@ -68,7 +67,6 @@ class Place:
     keylog: str = ""
     nat_port: int = 0
     peer_nat_port: int = 0
-    psk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class WirePlan:
 @dataclass(frozen=True, slots=True)
 class NodePlan:
     """One node. `number` counts the nodes of its role from 1; `peers` are those it may meet; `config` is what
-    the scenario says to a node of its kind; `shares`: the CA makes a secret for it and others.
+    the scenario says to a node of its kind.
     """
 
     name: str
@@ -134,7 +132,6 @@ class NodePlan:
     kind: Kind = Kind.NODE
     #: Its pre-shared key, empty for none: never a part of what is printed or handed over in an environment.
     psk: str = field(default="", repr=False)
-    shares: bool = False
 
     @property
     def inner_network(self) -> str:
@@ -231,8 +228,7 @@ def make(
     groups = sorted(scenario.groups, key=lambda group: group.role is not Role.RESPONDER)
     nodes: list[NodePlan] = []
     for role in (Role.RESPONDER, Role.INITIATOR):
-        of_role = [group for group in groups if group.role is role]
-        nodes += _nodes(of_role, role, scenario.credentials.get("psk", ()))
+        nodes += _nodes([group for group in groups if group.role is role], role)
     named = tuple(replace(_with_peers(node, nodes), profile=scenario.profile) for node in nodes)
     made = Plan(lab, scenario, named, _ca(scenario, named, key_type), None, capture)
     return with_wire(made) if wire or scenario.wire else made
@@ -247,22 +243,11 @@ def with_wire(plan: Plan) -> Plan:
     return replace(plan, wire=between)
 
 
-def _nodes(groups: list[Group], role: Role, psk: Collection[str]) -> list[NodePlan]:
+def _nodes(groups: list[Group], role: Role) -> list[NodePlan]:
     members = [(name, group) for group in groups for name in group.members()]
     alone = len(members) == 1
     return [
-        NodePlan(
-            name,
-            role,
-            number,
-            alone,
-            (),
-            "",
-            group.config,
-            kind=group.kind,
-            psk=group.psk,
-            shares=group.name in psk,
-        )
+        NodePlan(name, role, number, alone, (), "", group.config, kind=group.kind, psk=group.psk)
         for number, (name, group) in enumerate(members, 1)
     ]
 
@@ -282,9 +267,6 @@ def _with_peers(node: NodePlan, nodes: list[NodePlan]) -> NodePlan:
 def _ca(scenario: Scenario, nodes: tuple[NodePlan, ...], key_type: str | None) -> CaPlan:
     given = scenario.credentials
     sections = {key: given[key] for key in ("authorities", "certificates") if given.get(key)}
-    labels = given.get("psk", {})
-    psk = {name: labels[g.name] for g in scenario.groups if g.name in labels for name in g.members()}
-    sections |= {"psk": psk} if psk else {}
     return CaPlan(
         names=tuple(node.name for node in nodes),
         key_type=key_type or given.get("key_type"),
@@ -320,8 +302,6 @@ def _defaults(node: NodePlan, place: Place) -> dict[str, Any]:
     }
     if node.psk_file:
         config["credentials"]["psk"] = str(PurePosixPath(place.key).with_name(node.psk_file))
-    elif node.shares:
-        config["credentials"]["psk"] = place.psk
     if place.keylog:
         config["keylog"] = {"file": place.keylog}
     if node.role is Role.INITIATOR:

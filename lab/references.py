@@ -39,8 +39,6 @@ def _problems(document: Document, nodes: tuple[str, ...]) -> Iterator[Problem | 
         yield _node(document, at, name, told, at_key=True)
         for which in ("events", "never"):
             yield from _patterns(document, (*at, which), entry.get(which, ()))
-    for name in document.value.get("credentials", {}).get("psk", {}):
-        yield _node(document, ("credentials", "psk", name), name, nodes, at_key=True)
     for index, fault in enumerate((document.value.get("wire") or {}).get("faults", ())):
         yield _fault(document, ("wire", "faults", index), fault)
     for index, step in enumerate(document.value.get("steps", ())):

@@ -121,7 +121,6 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         keylog=f"{EVIDENCE_PLACE}/{plan.name}.keys" if whole.keylog else "",
         nat_port=shared,
         peer_nat_port=shared,
-        psk=f"/pki/key/{plan.name}-psk.txt",
     )
     mounts = [Mount(CERTIFICATES, "/pki/certs", True), Mount(key_volume(plan.name), "/pki/key", True)]
     config = plan.configuration(place)

@@ -57,7 +57,6 @@ def node_place(
         keylog=files.keylog,
         nat_port=own.nat_port,
         peer_nat_port=peer.nat_port or own.nat_port,
-        psk=str(files.key_directory / f"{node.name}-psk.txt"),
     )
 
 

@@ -137,9 +137,12 @@ def narrowing(role: str) -> Document:
 
 def wrong_psk(role: str) -> Document:
     """The two sides do not have the same key."""
-    settings = {SUBJECT: {"auth": "psk", "secret": "one"}, PEER: {"auth": "psk", "secret": "another"}}
+    settings: Settings = {
+        SUBJECT: {"auth": "psk", "secret": "a pre-shared key of one side"},
+        PEER: {"auth": "psk", "secret": "a pre-shared key of the other"},
+    }
     first, second = _initiator(role)
-    expect = {first: _refused(), second: _refusing("bad_signature")}
+    expect = {first: _refused(), second: _refusing("wrong_shared_key")}
     return _document(role, "The pre-shared keys differ", settings, expect)
 
 

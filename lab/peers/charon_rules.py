@@ -390,7 +390,7 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"no IKE config found for .*", _because("proposal")),
         (r"received proposals unacceptable|no acceptable proposal found", _because("proposal")),
         (r"traffic selectors .* unacceptable|no acceptable traffic selectors found", _because("selectors")),
-        (r"tried \d+ shared keys? for .*, but MAC mismatched", _because("bad_signature")),
+        (r"tried \d+ shared keys? for .*, but MAC mismatched", _because("wrong_shared_key")),
         (r"signature validation failed, looking for another key", _because("bad_signature")),
         (r"no (?:shared|private) key found for .*", _because("no_certificate")),
         (r"no issuer certificate found for .*", _because("untrusted_issuer")),

@@ -24,8 +24,8 @@ class ChildStatus:
 class SaStatus:
     """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that.
 
-    `peer_auth` is the method by which the peer authenticated itself. `own_addresses` are inner addresses that
-    the peer gave us, `peer_addresses` those that we gave it.
+    `own_addresses` are inner addresses that the peer gave us, `peer_addresses` those that we gave it.
+    `peer_auth` is the method by which the peer authenticated itself.
     """
 
     spi_i: str

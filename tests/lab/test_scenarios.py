@@ -1,7 +1,6 @@
 """Scenario files: the shipped ones, what the schema refuses and where it points, references, planning."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -213,21 +212,3 @@ def test_the_ca_is_asked_for_everything_that_names_cannot_say(tmp_path: Path) ->
     }
     assert plan.make("x", library.load("hello")).ca.environment() == {"CA_NAMES": "responder initiator"}
     assert plan.make("x", library.load("hello"), "ed25519").ca.key_type == "ed25519"
-
-
-def test_nodes_that_share_a_secret_are_told_where_it_is(tmp_path: Path) -> None:
-    """Every node of a group gets the secret of the group's label; the others hear nothing of secrets."""
-    nodes = "nodes: {responder: , initiator: {count: 2}, initiator-c: }\n"
-    text = GOOD.rstrip("\n") + "\n  initiator-c: {}\n" + nodes
-    made = plan.make("x", read(tmp_path, text + "credentials: {psk: {responder: t, initiator: t}}\n"))
-    asked = json.loads(made.ca.environment()["CA_REQUEST"])
-    assert asked == {"psk": {"responder": "t", "initiator-01": "t", "initiator-02": "t"}}
-    place = replace(PLACE, psk="secret")
-    for node in made.nodes:
-        given = node.configuration(place)["credentials"].get("psk")
-        assert given == (None if node.name == "initiator-c" else "secret")
-
-
-def test_a_label_is_a_word(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"mine\.yaml:\d+:\d+: credentials\.psk\.responder"):
-        read(tmp_path, GOOD + "credentials: {psk: {responder: 'two words'}}\n")

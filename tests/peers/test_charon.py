@@ -133,7 +133,7 @@ def test_another_group_is_asked_for_without_a_state() -> None:
 @pytest.mark.parametrize(
     ("name", "reason", "detail"),
     [
-        ("wrong-psk-peer", "bad_signature", "MAC mismatched"),
+        ("wrong-psk-peer", "wrong_shared_key", "MAC mismatched"),
         ("wrong-ca-peer", "untrusted_issuer", "no issuer certificate found"),
         ("expired-certificate-peer", "expired", "certificate invalid"),
         ("wrong-identity-peer", "unexpected_identity", "config found"),
