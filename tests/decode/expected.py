@@ -124,6 +124,11 @@ def _signature(payload: m.Authentication) -> Iterator[Said]:
     yield "Signature Value", octets(payload.data[1 + size :])
 
 
+def _authorities(payload: m.CertificateRequest) -> Iterator[Said]:
+    for at in range(0, len(payload.authorities), 20):
+        yield "Certification Authority", f"SHA-1 of its public key: {payload.authorities[at : at + 20].hex()}"
+
+
 _SAID: dict[type, Callable[[Any], Iterator[Said]]] = {
     m.SecurityAssociation: _association,
     m.KeyExchange: lambda p: iter(
@@ -133,6 +138,7 @@ _SAID: dict[type, Callable[[Any], Iterator[Said]]] = {
     m.AuthNonce: lambda p: iter((("Nonce Data", octets(p.data)),)),
     m.Identification: lambda p: iter((("Identification Data", f'"{p.data.decode()}"'),)),
     m.Certificate: lambda p: iter((("Certificate Data", octets(p.data)),)),
+    m.CertificateRequest: _authorities,
     m.Authentication: _signature,
     m.Notify: _notify,
     m.Delete: _delete,

@@ -60,7 +60,10 @@ def test_a_run_is_found_by_its_path_and_by_its_lab(call: Call, run: Path) -> Non
     assert by_path[0] == 0
     assert by_path == call("demo") == call("-n", "demo") == call(str(run.parent))
     assert by_path[2] == ""
-    assert "IKE_AUTH request 1: SK{IDi CERT N(INITIAL_CONTACT) AUTH AUTH_NONCE SA TSi TSr}" in by_path[1]
+    assert (
+        "IKE_AUTH request 1: SK{IDi CERT N(INITIAL_CONTACT) CERTREQ IDr AUTH AUTH_NONCE SA TSi TSr}"
+        in by_path[1]
+    )
     assert "Starting Address  10.1.0.0" in by_path[1]
     assert "ICMP echo request 10.1.0.1 > 10.2.0.1" in by_path[1]
 
@@ -95,7 +98,8 @@ def test_one_line_each(call: Call, run: Path) -> None:
     assert len(lines) == 1 + len(RUN.packets)
     assert lines[0].split() == ["no", "time", "from", "to", "message"]
     assert lines[3].split()[:4] == ["3", "+2.0", "ms", "192.0.2.1:8000"]
-    assert lines[3].endswith("IKE_AUTH request 1: SK{IDi CERT N(INITIAL_CONTACT) AUTH AUTH_NONCE SA TSi TSr}")
+    payloads = "IDi CERT N(INITIAL_CONTACT) CERTREQ IDr AUTH AUTH_NONCE SA TSi TSr"
+    assert lines[3].endswith(f"IKE_AUTH request 1: SK{{{payloads}}}")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The demo against an inner side that loses things."""
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -25,11 +26,15 @@ class Inner:
     """Answers messages and pings like a peer, except those that `lose` names."""
 
     kind = "user-space"
+    addresses = (HERE,)
 
     def __init__(self, lose: set[str]) -> None:
         self.demo: Demo | None = None
         self.lose, self.messages, self.pings = lose, 0, 0
         self.sent: list[bytes] = []
+
+    def move(self, addresses: Sequence[IPAddress]) -> None:
+        """It stays where it is."""
 
     def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
         self.messages += 1

@@ -247,4 +247,4 @@ def _loaded(directory: Path, profile: str, size: str) -> tuple[Config, Credentia
     config = replace(found, credentials=replace(found.credentials, **paths))  # type: ignore[arg-type]
     chain = load_chain(config)
     key, identity = load_key(config, chain[0]), own_identity(config, chain[0])
-    return config, Credentials(load_anchors(config), chain, key, identity)
+    return config, Credentials(identity, key, chain, load_anchors(config))
