@@ -12,16 +12,17 @@ from cryptography.x509.oid import NameOID
 
 from node.crypto.signature import load_signer
 from node.crypto.suites import esp_suite, ike_suite
+from node.daemon.assembly import PROFILES
 from node.errors import IkeError
+from node.esp.sad import Sad
 from node.ike.endpoint import Endpoint
-from node.ike.outputs import Dropped, Transmit
+from node.ike.outputs import Dropped, InstallInbound, InstallOutbound, Output, RemoveSa, Transmit
 from node.ike.settings import Settings
 from node.model.message import Path
 from node.model.registry import PayloadType
 from node.model.selectors import network
 from node.pki.identity import ExpectedIdentity, local_identification
 from node.pki.verifier import CertificateVerifier
-from node.wire.asn1.codec import IKE_FIRST_OCTET, Asn1Codec
 
 KEYS = ("rsa2048", "rsa4096", "ecdsa-p256")
 NAMES = ("initiator", "responder")
@@ -92,8 +93,15 @@ def _certificate(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def endpoint(name: str, shown: Credentials, ike: str = FOUNDING_SUITE) -> Endpoint:
-    """The engine of one node, on the founding profile."""
+def endpoint(
+    name: str,
+    shown: Credentials,
+    ike: str = FOUNDING_SUITE,
+    profile: str = "asn1",
+    child: str = "aes256-sha256",
+) -> Endpoint:
+    """The engine of one node, on one of `node.daemon.assembly.PROFILES`."""
+    wire = PROFILES[profile]
     certificate = shown.certificates[name].public_bytes(Encoding.DER)
     pem = shown.keys[name].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     peer = next(other for other in NAMES if other != name)
@@ -103,22 +111,23 @@ def endpoint(name: str, shown: Credentials, ike: str = FOUNDING_SUITE) -> Endpoi
         local_id_type=identity.id_type,
         local_id=identity.data,
         ike_suites=(ike_suite(ike),),
-        child_suites=(esp_suite("aes256-sha256"),),
+        child_suites=(esp_suite(child),),
         local_ts=(near if name == "initiator" else far,),
         peer_ts=(far if name == "initiator" else near,),
-        authentication_nonce=True,
-        reserved_spi_octets=frozenset({0x00, IKE_FIRST_OCTET}),
+        authentication_nonce=wire.authentication_nonce,
+        reserved_spi_octets=wire.reserved_spi_octets,
+        assumed_hashes=wire.assumed_hashes,
     )
     verifier = CertificateVerifier(
         (shown.authority.public_bytes(Encoding.DER),),
         ExpectedIdentity.of(f"fqdn:{peer}"),
         lambda: datetime.now(UTC),
     )
-    return Endpoint(settings, Asn1Codec(), load_signer(pem), verifier, (certificate,), os.urandom)
+    return Endpoint(settings, wire.codec(), load_signer(pem), verifier, (certificate,), os.urandom)
 
 
-def take(source: Endpoint) -> list[bytes]:
-    """The datagrams that the endpoint sends; its other outputs are read and let go.
+def take(source: Endpoint, sad: Sad | None = None) -> list[bytes]:
+    """The datagrams that the endpoint sends; Child SAs go into `sad`, other outputs are read and let go.
 
     Raises IkeError where it dropped a datagram: nothing here is lost or forged.
     """
@@ -128,7 +137,18 @@ def take(source: Endpoint) -> list[bytes]:
             sent.extend(output.datagrams)
         elif isinstance(output, Dropped):
             raise IkeError(f"a datagram was dropped: {output.reason}: {output.detail}")
+        elif sad is not None:
+            _install(output, sad)
     return sent
+
+
+def _install(output: Output, sad: Sad) -> None:
+    if isinstance(output, InstallInbound):
+        sad.add_inbound(output.child)
+    elif isinstance(output, InstallOutbound):
+        sad.add_outbound(output.child)
+    elif isinstance(output, RemoveSa):
+        sad.remove(output.inbound_spi)
 
 
 def carry(initiator: Endpoint, responder: Endpoint, now: float) -> None:

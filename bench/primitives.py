@@ -6,6 +6,7 @@ One handshake is IKE_SA_INIT and IKE_AUTH with certificates of one CA: MODP-2048
 signatures and their verification, the signature of the CA on each certificate, the prf and prf+ calls, and
 AES-256-CBC with HMAC-SHA2-256 of IKE_AUTH, sealed and opened once in each direction. Keys, certificates and
 public values are loaded before the clock starts: no parsing, no encoding, no checks, no allocation of state.
+`bench.setup_rate` asks for other suites as well: X25519, AES-256-GCM, a shared key instead of certificates.
 
 Times are those of this process alone (CPU), so that other work on the machine counts less; each operation
 runs once in turn in every round, and the median over the rounds counts.
@@ -28,7 +29,9 @@ from pathlib import Path
 import cryptography
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench.pair import KEYS, Credentials, credentials
 from node.crypto import modp
@@ -46,6 +49,10 @@ ROUNDS = 60
 SIGNED_SIZE = 700
 #: Octets in IKE_AUTH besides the certificate and the signature.
 AUTH_REST = 300
+#: What AUTH is made with where there are no certificates: two HMACs, the first over the pad (RFC 7296 2.15).
+PSK = "psk"
+#: Octets of an IKE_AUTH message with a shared key.
+PSK_SIZE = 240
 #: HMACs of one side: SKEYSEED, seven blocks of prf+ for SK_*, two MACed IDs, four blocks for KEYMAT.
 PRF_CALLS = 14
 PRF_INPUT = 112
@@ -77,27 +84,47 @@ class Row:
         return self.times * self.microseconds
 
 
-def operations(key: str, shown: Credentials | None = None) -> tuple[Operation, ...]:
-    """The operations of one handshake with keys of this kind (one of `KEYS`)."""
-    shown = shown or credentials(key)
+def operations(
+    key: str, shown: Credentials | None = None, ke: str = "modp2048", cipher: str = "aes256"
+) -> tuple[Operation, ...]:
+    """The operations of one handshake with keys of this kind: one of `KEYS`, or `PSK`.
+
+    `ke` is modp2048 or x25519, `cipher` aes256 (CBC, with HMAC-SHA2-256) or aes256gcm16.
+    """
+    proof, size = _shared_key() if key == PSK else _certificates(shown or credentials(key))
+    exchange = _modp2048 if ke == "modp2048" else _x25519
+    protection = _cbc if cipher == "aes256" else _gcm
+    return (*exchange(), *proof, Operation("prf, prf+", 2, _prf), *protection(size))
+
+
+def _certificates(shown: Credentials) -> tuple[tuple[Operation, ...], int]:
+    """Signatures and their verification, and the octets of an IKE_AUTH message with them."""
     signed, own = os.urandom(SIGNED_SIZE), shown.keys["responder"]
     signature = _sign(own, signed)
     leaf = shown.certificates["responder"]
     issuer = shown.authority.public_key()
     size = len(leaf.signature) + len(leaf.tbs_certificate_bytes) + len(signature) + AUTH_REST
-    return (
-        *_exchange(),
+    proof = (
         Operation("AUTH: sign", 2, lambda: _sign(own, signed)),
         Operation("AUTH: verify", 2, lambda: _verify(own.public_key(), signature, signed)),
         Operation(
             "certificate: verify", 2, lambda: _verify(issuer, leaf.signature, leaf.tbs_certificate_bytes)
         ),
-        Operation("prf, prf+", 2, _prf),
-        *_protection(size),
     )
+    return proof, size
 
 
-def _exchange() -> tuple[Operation, ...]:
+def _shared_key() -> tuple[tuple[Operation, ...], int]:
+    """AUTH with a shared key: each side computes its own and the peer's."""
+    secret, signed = os.urandom(32), os.urandom(SIGNED_SIZE)
+
+    def auth() -> None:
+        hmac.digest(hmac.digest(secret, b"Key Pad for IKEv2", "sha256"), signed, "sha256")
+
+    return (Operation("AUTH: two HMACs", 4, auth),), PSK_SIZE
+
+
+def _modp2048() -> tuple[Operation, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parameters = _ParameterNumbers(modp.modulus(KeId.MODP_2048), modp.GENERATOR).parameters()
@@ -105,6 +132,14 @@ def _exchange() -> tuple[Operation, ...]:
     return (
         Operation("MODP-2048: key pair", 2, parameters.generate_private_key),
         Operation("MODP-2048: exchange", 2, lambda: ours.exchange(theirs)),
+    )
+
+
+def _x25519() -> tuple[Operation, ...]:
+    ours, theirs = X25519PrivateKey.generate(), X25519PrivateKey.generate().public_key()
+    return (
+        Operation("X25519: key pair", 2, X25519PrivateKey.generate),
+        Operation("X25519: exchange", 2, lambda: ours.exchange(theirs)),
     )
 
 
@@ -127,8 +162,8 @@ def _prf() -> None:
         hmac.digest(key, octets, "sha256")
 
 
-def _protection(size: int) -> tuple[Operation, ...]:
-    """Sealing and opening one IKE_AUTH message of about `size` octets."""
+def _cbc(size: int) -> tuple[Operation, ...]:
+    """Sealing and opening one IKE_AUTH message of about `size` octets with AES-256-CBC and HMAC-SHA2-256."""
     plain, key = bytes(size - size % 16), b"k" * 32
     cipher = Cipher(algorithms.AES(b"k" * 32), modes.CBC(bytes(16)))
 
@@ -145,6 +180,17 @@ def _protection(size: int) -> tuple[Operation, ...]:
     return Operation("IKE_AUTH: seal", 2, seal), Operation("IKE_AUTH: open", 2, unseal)
 
 
+def _gcm(size: int) -> tuple[Operation, ...]:
+    """As `_cbc`, with AES-256-GCM."""
+    plain, nonce, aad = bytes(size), bytes(12), bytes(32)
+    key = AESGCM(b"k" * 32)
+    blob = key.encrypt(nonce, plain, aad)
+    return (
+        Operation("IKE_AUTH: seal", 2, lambda: key.encrypt(nonce, plain, aad)),
+        Operation("IKE_AUTH: open", 2, lambda: key.decrypt(nonce, blob, aad)),
+    )
+
+
 def clocked(run: Callable[[], object]) -> float:
     """Seconds of this process that one call takes."""
     started = time.process_time_ns()
@@ -152,9 +198,11 @@ def clocked(run: Callable[[], object]) -> float:
     return (time.process_time_ns() - started) / 1e9
 
 
-def bare(key: str, shown: Credentials | None = None) -> Callable[[], None]:
-    """All operations of one handshake, one after the other."""
-    every = operations(key, shown)
+def bare(
+    key: str, shown: Credentials | None = None, ke: str = "modp2048", cipher: str = "aes256"
+) -> Callable[[], None]:
+    """All operations of one handshake, one after the other. Arguments as for `operations`."""
+    every = operations(key, shown, ke, cipher)
 
     def run() -> None:
         for operation in every:

@@ -31,6 +31,10 @@ TOLD_IN_FULL = 5
 PATIENCE, RECOVERY = 2.0, 10.0
 
 
+#: Without spaces; made once, as making one costs as much as an event.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class LineWriter:
     """Writes whole lines to a descriptor until the reader goes away; a reader that stalls loses lines.
 
@@ -52,7 +56,7 @@ class LineWriter:
 
         What is no Unicode text (lone surrogates) is escaped.
         """
-        if not self._flush():
+        if self._rest and not self._flush():
             return False
         octets = self._rest = (line + "\n").encode("utf-8", "backslashreplace")
         if not self._flush() and len(self._rest) == len(octets):
@@ -64,7 +68,7 @@ class LineWriter:
         """Write the rest of a line; False where some of it is left."""
         while self._rest and self._open:
             try:
-                if not self._ready():
+                if not self._poll.poll(0) and not self._wait():
                     self._stalled = True
                     return False
                 self._rest = self._rest[os.write(self._descriptor, self._rest[: select.PIPE_BUF]) :]
@@ -78,10 +82,8 @@ class LineWriter:
         self._rest = b""
         return True
 
-    def _ready(self) -> bool:
-        """Whether the reader takes more. One that has not stalled yet is waited for, `PATIENCE` in all."""
-        if self._poll.poll(0):
-            return True
+    def _wait(self) -> bool:
+        """Wait for a reader that has not stalled yet, `PATIENCE` in all; whether it takes more."""
         if self._stalled:
             return False
         begin = clock.monotonic()
@@ -154,7 +156,7 @@ class EventLog:
     def _json(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> str:
         event = {"ts": stamp, "event": str(name), "node": self._node, **fields}
         # The one control character that JSON lets pass.
-        return json.dumps(event, separators=(",", ":")).replace("\x7f", "\\u007f")
+        return _encode(event).replace("\x7f", "\\u007f")
 
     def _prose(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> str:
         return render(stamp, self._node, name, fields, self._palette)

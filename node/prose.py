@@ -153,11 +153,11 @@ class Palette:
 
 def render(stamp: str, node: str, name: E, fields: Mapping[str, object], palette: Palette) -> str:
     """One line: time of day, node, and what happened."""
-    shown = _Fields({key: _show(value) for key, value in fields.items()})
+    template = _TEMPLATES.get(name)
+    shown = _shown(fields)
     if "fragments" in fields:
         shown["in_fragments"] = f" in {shown['fragments']} fragments"
-    template = _TEMPLATES.get(name)
-    text = template.format_map(shown).replace("[  ]", "[ ]") if template else _plain(name, shown)
+    text = escape(template.format_map(shown) if template else _plain(name, shown)).replace("[  ]", "[ ]")
     head = palette.dim(f"{stamp[11:23]} {node}")
     return f"{head} {palette.paint(name, text.rstrip())}"
 
@@ -169,16 +169,25 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else _escaped(c)[0].decode() for c in text)
 
 
-class _Fields(dict[str, str]):
+class _Fields(dict[str, object]):
     def __missing__(self, key: str) -> str:
         return {"detail": "", "in_fragments": "", "peer": "the peer"}.get(key, "?")
 
 
+def _shown(fields: Mapping[str, object]) -> _Fields:
+    """The fields as they are shown. Most are text or numbers, which is left as it is."""
+    shown = _Fields(fields)
+    for key, value in fields.items():
+        if type(value) is not str and type(value) is not int:
+            shown[key] = _show(value)
+    return shown
+
+
 def _show(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return " ".join(_show(item) for item in value)
-    return escape("-" if value is None else str(value))
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_show, value))
+    return "-" if value is None else str(value)
 
 
-def _plain(name: E, fields: Mapping[str, str]) -> str:
+def _plain(name: E, fields: Mapping[str, object]) -> str:
     return " ".join([str(name), *(f"{key}={value}" for key, value in fields.items())])

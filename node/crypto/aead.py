@@ -63,13 +63,14 @@ class _Encryption:
 
 
 _AES_BITS = (128, 192, 256)
-_CIPHERS = {
+#: By transform ID. Members of an IntEnum are found by their numbers too.
+_CIPHERS: dict[int, _Encryption] = {
     EncrId.ENCR_NULL: _Encryption((None,)),
     EncrId.ENCR_AES_CBC: _Encryption(_AES_BITS),
     EncrId.ENCR_AES_GCM_16: _Encryption(_AES_BITS, salt=AEAD_SALT),
     EncrId.ENCR_CHACHA20_POLY1305: _Encryption((None,), fixed=256, salt=AEAD_SALT),
 }
-_AEAD: dict[EncrId, Callable[[bytes], _AeadPrimitive]] = {
+_AEAD: dict[int, Callable[[bytes], _AeadPrimitive]] = {
     EncrId.ENCR_AES_GCM_16: AESGCM,
     EncrId.ENCR_CHACHA20_POLY1305: ChaCha20Poly1305,
 }
@@ -93,7 +94,7 @@ _INTEG = {
 
 def encr_key_size(encr: Transform) -> int:
     """Octets of the encryption key, salt included. Raises LocalMisuse for a transform we do not have."""
-    found = _CIPHERS.get(EncrId(encr.id))
+    found = _CIPHERS.get(encr.id)
     if found is None:
         raise LocalMisuse(f"{EncrId(encr.id)} is not implemented")
     return found.key_size(encr)
@@ -102,7 +103,7 @@ def encr_key_size(encr: Transform) -> int:
 def encr_key_bits(encr: Transform) -> int:
     """Bits of the encryption key alone, without a salt; 0 for NULL. Raises as `encr_key_size`."""
     size = encr_key_size(encr)
-    return 8 * (size - _CIPHERS[EncrId(encr.id)].salt)
+    return 8 * (size - _CIPHERS[encr.id].salt)
 
 
 def integ_key_size(integ: IntegId) -> int:
@@ -118,15 +119,14 @@ def sealer(encr: Transform, integ: IntegId, keys: DirectionKeys, entropy: Entrop
     """The sealer of one direction. Raises LocalMisuse where the keys do not fit the transforms."""
     if (len(keys.encr), len(keys.integ)) != (encr_key_size(encr), integ_key_size(integ)):
         raise LocalMisuse("the keys do not have the sizes of the transforms")
-    encr_id = EncrId(encr.id)
-    if encr_id in AEAD_IDS:
+    if encr.id in AEAD_IDS:
         if integ != IntegId.NONE:
-            raise LocalMisuse(f"{encr_id} brings its own integrity")
-        return AeadSealer(_AEAD[encr_id], keys.encr.reveal())
+            raise LocalMisuse(f"{EncrId(encr.id)} brings its own integrity")
+        return AeadSealer(_AEAD[encr.id], keys.encr.reveal())
     if integ == IntegId.NONE:
-        raise LocalMisuse(f"{encr_id} needs an integrity transform")
+        raise LocalMisuse(f"{EncrId(encr.id)} needs an integrity transform")
     mac = _Mac(_INTEG[integ], keys.integ.reveal())
-    return NullSealer(mac) if encr_id == EncrId.ENCR_NULL else CbcSealer(keys.encr.reveal(), mac, entropy)
+    return NullSealer(mac) if encr.id == EncrId.ENCR_NULL else CbcSealer(keys.encr.reveal(), mac, entropy)
 
 
 class AeadSealer:

@@ -109,8 +109,20 @@ _SIZES = {
     KeId.CURVE448: 56,
 }
 
-#: Keys whose exchanges show a point of low order: every scalar is a multiple of the cofactor (RFC 7748 5).
-_PROBES = {group: _Curve(group) for group in (KeId.CURVE25519, KeId.CURVE448)}
+_P25519, _P448 = 2**255 - 19, 2**448 - 2**224 - 1
+#: u coordinates of low order, 8 at most, on the curve and on its twist, p and p + 1 being 0 and 1 once more:
+#: with each of them, and no other, every exchange gives zero (RFC 7748 5, 6: scalars are multiples of the
+#: cofactor).
+_LOW_ORDER: dict[KeId, frozenset[int]] = {
+    KeId.CURVE25519: frozenset(
+        {
+            *(0, 1, _P25519 - 1, _P25519, _P25519 + 1),
+            325606250916557431795983626356110631294008115727848805560023387167927233504,
+            39382357235489614581723060781553021112529911719440698176882885853963445705823,
+        }
+    ),
+    KeId.CURVE448: frozenset({0, 1, _P448 - 1, _P448, _P448 + 1}),
+}
 
 
 def supported() -> frozenset[KeId]:
@@ -137,20 +149,26 @@ def check_public(group: KeId, octets: bytes) -> None:
     """The checks of RFC 6989 2 on a peer's public value. Raises PeerMisbehaved (BAD_KE).
 
     MODP: the exact length and 1 < value < p - 1. ECP: the exact length and a point on the curve. Curve25519
-    and Curve448: the exact length and no low order, which shows in an exchange with any key (RFC 7748 6).
+    and Curve448: the exact length and no low order.
     """
     _check_size(group, octets)
     if group in modp.GROUPS and not 1 < int.from_bytes(octets) < modp.modulus(group) - 1:
         raise _bad(group, "out of range")
     if group in _ECP:
         _point(group, octets)
-    if group in _PROBES:
-        _PROBES[group].shared(octets)
+    if group in _LOW_ORDER and _coordinate(group, octets) in _LOW_ORDER[group]:
+        raise _bad(group, "a point of low order")
 
 
 def _check_size(group: KeId, octets: bytes) -> None:
     if len(octets) != public_size(group):
         raise _bad(group, f"{len(octets)} octets, {public_size(group)} are right")
+
+
+def _coordinate(group: KeId, octets: bytes) -> int:
+    """u of Curve25519 or Curve448: little-endian, and X25519 ignores the highest bit (RFC 7748 5)."""
+    u = int.from_bytes(octets, "little")
+    return u & (2**255 - 1) if group == KeId.CURVE25519 else u
 
 
 def _point(group: KeId, octets: bytes) -> ec.EllipticCurvePublicKey:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from node.model.message import Path
 from node.net.resolve import addresses
@@ -22,13 +23,28 @@ async def find_path(udp: UdpSocket, host: str, port: int) -> Path:
     """
     for left in range(TRIES - 1, -1, -1):
         try:
-            found = await _in_thread(lambda: addresses(host, port, udp.version))
+            found = await _resolve(host, port, udp.version)
             return _first_usable(udp, found, port)
         except OSError:
             if not left:
                 raise
         await asyncio.sleep(PAUSE)
     raise OSError(f"{host} was never tried")
+
+
+async def _resolve(host: str, port: int, version: int) -> tuple[str, ...]:
+    # What is an address already makes nobody wait: no thread, which costs as much as a key exchange.
+    if _is_address(host):
+        return addresses(host, port, version)
+    return await _in_thread(lambda: addresses(host, port, version))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _in_thread(work: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:

@@ -269,13 +269,18 @@ class Node:
     def _pump(self) -> None:
         while (output := self.endpoint.poll()) is not None:
             self._execute(output)
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self.endpoint.deadline()
-        # The loop's clock is the monotonic clock that the engine is given.
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
+        self._set_timer(self.endpoint.deadline())
         if self._stopping and not self.endpoint.sas():
             self._all_gone.set()
+
+    def _set_timer(self, deadline: float | None) -> None:
+        """A timer that is due before stays: too early does no harm, and a new one for each datagram costs."""
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        # The loop's clock is the monotonic clock that the engine is given.
+        self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _execute(self, output: Output) -> None:
         if self._keylog is not None:

@@ -47,7 +47,7 @@ class Contacts:
     def sole(self, spi: bytes, peer: Identification | None = None) -> bool:
         """True where this is our only IKE SA with `peer`; with anybody, where the peer is not known yet."""
         known = self._peers if peer is None else self._by_peer.get((peer.id_type, peer.data), {})
-        return not self._begun - {spi} and not known.keys() - {spi}
+        return len(self._begun) == (spi in self._begun) and len(known) == (spi in known)
 
     def before(self, moment: float, peer: Identification) -> tuple[bytes, ...]:
         """The IKE SAs with `peer` that were established by then, the oldest first."""

@@ -1,5 +1,6 @@
 """What all IKE SAs of one endpoint share: configuration, ports and the output queue."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,11 @@ from node.model.registry import KeId, PayloadType
 from node.model.secret import Secret
 from node.model.selectors import TrafficSelector, overlap
 from node.ports import Codec, Entropy, PeerVerifier, Signer
+
+#: What a Child SA is for at the peer's end.
+Selectors = tuple[TrafficSelector, ...]
+#: An identity's type and octets.
+Owner = tuple[int, bytes]
 
 
 class KeyPairs:
@@ -44,12 +50,14 @@ class KeyPairs:
 
 
 class Children:
-    """All Child SAs of the endpoint by inbound SPI, with the identity of the peer that negotiated each."""
+    """All Child SAs of the endpoint by inbound SPI, and what the peer of each identity holds by them."""
 
-    __slots__ = ("_by_spi",)
+    __slots__ = ("_by_spi", "_held")
 
     def __init__(self) -> None:
-        self._by_spi: dict[bytes, tuple[ChildSa, Identification]] = {}
+        self._by_spi: dict[bytes, tuple[ChildSa, Owner]] = {}
+        # One entry for all Child SAs of an owner with the same selectors: there may be thousands.
+        self._held: dict[Owner, Counter[Selectors]] = {}
 
     def __contains__(self, spi: bytes) -> bool:
         return spi in self._by_spi
@@ -58,8 +66,11 @@ class Children:
         return len(self._by_spi)
 
     def add(self, child: ChildSa, owner: Identification) -> None:
-        """Remember an installed Child SA."""
-        self._by_spi[child.inbound_spi] = (child, owner)
+        """Remember an installed Child SA, or what has become of it."""
+        self.discard(child.inbound_spi)
+        key = (owner.id_type, owner.data)
+        self._by_spi[child.inbound_spi] = (child, key)
+        self._held.setdefault(key, Counter())[child.peer] += 1
 
     def ike_spi(self, spi: bytes) -> bytes | None:
         """Our SPI of the IKE SA that a Child SA belongs to."""
@@ -68,16 +79,27 @@ class Children:
 
     def discard(self, spi: bytes) -> None:
         """Forget it."""
-        self._by_spi.pop(spi, None)
+        if spi not in self._by_spi:
+            return
+        child, owner = self._by_spi.pop(spi)
+        held = self._held[owner]
+        held[child.peer] -= 1
+        if not held[child.peer]:
+            del held[child.peer]
+        if not held:
+            del self._held[owner]
 
-    def taken_by_another(self, peer: tuple[TrafficSelector, ...], owner: Identification) -> bool:
+    def taken_by_another(self, peer: Selectors, owner: Identification) -> bool:
         """True where a peer of another identity already holds some of these selectors.
 
         Otherwise one authenticated peer could draw the traffic of another one to itself.
         """
+        own = (owner.id_type, owner.data)
         return any(
-            (other.id_type, other.data) != (owner.id_type, owner.data) and overlap(child.peer, peer)
-            for child, other in self._by_spi.values()
+            overlap(selectors, peer)
+            for other, held in self._held.items()
+            if other != own
+            for selectors in held
         )
 
 

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from node.ike import exchanges
@@ -25,6 +26,8 @@ from node.model.registry import HashId, NotifyType
 
 #: Octets of a hash identifier (RFC 7427 4).
 HASH_ID_SIZE = 2
+#: Hosts whose octets are remembered; each comes eight times in a handshake.
+MAX_REMEMBERED = 128
 #: Identifiers that are read; the registry has eight.
 MAX_HASHES = 64
 
@@ -78,8 +81,13 @@ def announced(message: Message, settings: Settings, path: Path) -> Extensions:
 
 def nat_digest(spi_i: bytes, spi_r: bytes, host: str, port: int) -> bytes:
     """SHA-1(SPIi | SPIr | address | port), 20 octets: a fingerprint, no protection (RFC 7296 2.23)."""
-    address = ip_address(host.partition("%")[0]).packed
-    return hashlib.sha1(spi_i + spi_r + address + port.to_bytes(2), usedforsecurity=False).digest()
+    octets = spi_i + spi_r + _packed(host) + port.to_bytes(2)
+    return hashlib.sha1(octets, usedforsecurity=False).digest()
+
+
+@lru_cache(MAX_REMEMBERED)
+def _packed(host: str) -> bytes:
+    return ip_address(host.partition("%")[0]).packed
 
 
 def _nat(message: Message, path: Path) -> Nat:

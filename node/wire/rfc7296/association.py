@@ -15,11 +15,18 @@ a key length in the form that RFC 7296 3.3.5 wants, and first, survives as one o
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from node.model.payloads import SecurityAssociation
 from node.model.proposal import Attribute, Proposal, Transform
 from node.model.registry import AttributeType, ProtocolId, TransformType
-from node.wire.rfc7296.limits import MAX_ATTRIBUTES, MAX_PROPOSALS, MAX_TRANSFORMS
+from node.wire.rfc7296.limits import (
+    MAX_ATTRIBUTES,
+    MAX_PROPOSALS,
+    MAX_REMEMBERED,
+    MAX_REMEMBERED_SIZE,
+    MAX_TRANSFORMS,
+)
 from node.wire.rfc7296.misfit import Misfit
 from node.wire.rfc7296.reader import Reader
 
@@ -79,11 +86,21 @@ def _read_proposal(reader: Reader) -> Proposal:
     if not number:
         raise reader.malformed("the number 0 (RFC 7296 3.3.1)")
     spi = reader.take(spi_size)
-    parts = _substructures(reader, MORE_TRANSFORMS, MAX_TRANSFORMS, "transforms")
-    transforms = tuple([_read_transform(part) for part in parts])
+    octets = reader.rest()
+    remembered = len(octets) <= MAX_REMEMBERED_SIZE
+    transforms = (_known_transforms if remembered else _read_transforms)(octets, reader.path)
     if len(transforms) != count:
         raise reader.malformed(f"{len(transforms)} transforms, {count} announced")
     return Proposal(number, ProtocolId.of(protocol), spi, transforms)
+
+
+def _read_transforms(octets: bytes, path: str) -> tuple[Transform, ...]:
+    """The transforms of the proposal that `path` names. Raises DecodeError."""
+    parts = _substructures(Reader(octets, path), MORE_TRANSFORMS, MAX_TRANSFORMS, "transforms")
+    return tuple([_read_transform(part) for part in parts])
+
+
+_known_transforms = lru_cache(MAX_REMEMBERED)(_read_transforms)
 
 
 def _write_proposal(proposal: Proposal) -> bytes:
@@ -91,8 +108,13 @@ def _write_proposal(proposal: Proposal) -> bytes:
         raise Misfit("sa/proposals", "the number 0 (RFC 7296 3.3.1)")
     sizes = len(proposal.spi), len(proposal.transforms)
     fields = _PROPOSAL.pack(proposal.number, proposal.protocol, *sizes)
-    transforms = [_write_transform(t) for t in proposal.transforms]
-    return fields + proposal.spi + _joined(transforms, MORE_TRANSFORMS)
+    return fields + proposal.spi + _write_transforms(proposal.transforms)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _write_transforms(transforms: tuple[Transform, ...]) -> bytes:
+    """Those of our own suites: what a peer proposed is never written."""
+    return _joined([_write_transform(t) for t in transforms], MORE_TRANSFORMS)
 
 
 def _read_transform(reader: Reader) -> Transform:

@@ -31,3 +31,7 @@ MAX_ATTRIBUTES = 16
 
 #: Octets of nonce data (RFC 7296 3.9).
 MIN_NONCE, MAX_NONCE = 16, 256
+
+#: Runs of transforms and of selectors of which what they say is remembered, and the octets of one at most:
+#: peers come back with the same ones, and nobody can fill a megabyte.
+MAX_REMEMBERED, MAX_REMEMBERED_SIZE = 128, 256

@@ -7,6 +7,7 @@ nonce has 16 to 256 octets is refused on receipt alone, what we send is the engi
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from node.errors import DropReason
@@ -40,7 +41,13 @@ from node.model.registry import (
 )
 from node.model.selectors import TrafficSelector, UnknownSelector, address
 from node.wire.rfc7296 import association
-from node.wire.rfc7296.limits import MAX_NONCE, MAX_SELECTORS, MIN_NONCE
+from node.wire.rfc7296.limits import (
+    MAX_NONCE,
+    MAX_REMEMBERED,
+    MAX_REMEMBERED_SIZE,
+    MAX_SELECTORS,
+    MIN_NONCE,
+)
 from node.wire.rfc7296.misfit import Misfit
 from node.wire.rfc7296.reader import Reader
 
@@ -152,14 +159,24 @@ def _write_delete(payload: Delete) -> bytes:
 
 
 def _read_tsi(reader: Reader) -> TrafficSelectors:
-    return TrafficSelectors(PayloadType.TSI, *_read_selectors(reader))
+    return TrafficSelectors(PayloadType.TSI, *_selectors(reader))
 
 
 def _read_tsr(reader: Reader) -> TrafficSelectors:
-    return TrafficSelectors(PayloadType.TSR, *_read_selectors(reader))
+    return TrafficSelectors(PayloadType.TSR, *_selectors(reader))
 
 
-def _read_selectors(reader: Reader) -> tuple[tuple[TrafficSelector, ...], tuple[UnknownSelector, ...]]:
+def _selectors(reader: Reader) -> tuple[tuple[TrafficSelector, ...], tuple[UnknownSelector, ...]]:
+    octets = reader.rest()
+    remembered = len(octets) <= MAX_REMEMBERED_SIZE
+    return (_known_selectors if remembered else _read_selectors)(octets, reader.path)
+
+
+def _read_selectors(
+    octets: bytes, path: str
+) -> tuple[tuple[TrafficSelector, ...], tuple[UnknownSelector, ...]]:
+    """Those with a meaning, and the others. Raises DecodeError."""
+    reader = Reader(octets, path)
     (count,) = reader.fields(_TS)
     known: list[TrafficSelector] = []
     unknown: list[UnknownSelector] = []
@@ -174,7 +191,11 @@ def _read_selectors(reader: Reader) -> tuple[tuple[TrafficSelector, ...], tuple[
             start, end = address(part.take(half)), address(part.take(half))
             known.append(TrafficSelector(start, end, protocol, *ports))
             part.end()
+    reader.end()
     return tuple(known), tuple(unknown)
+
+
+_known_selectors = lru_cache(MAX_REMEMBERED)(_read_selectors)
 
 
 def _write_ts(payload: TrafficSelectors) -> bytes:

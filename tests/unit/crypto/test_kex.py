@@ -259,6 +259,21 @@ def test_points_of_low_order_are_refused(group: KeId, value: int) -> None:
     assert "low order" in refused(group, value.to_bytes(public_size(group), "little"))
 
 
+@pytest.mark.parametrize(("group", "value"), [(g, v) for g, values in LOW_ORDER.items() for v in values])
+def test_the_neighbours_of_low_order_are_judged_as_an_exchange_judges_them(group: KeId, value: int) -> None:
+    size = public_size(group)
+    for near in range(max(0, value - 3), value + 4):
+        for public in (near.to_bytes(size, "little"), (near | 1 << 8 * size - 1).to_bytes(size, "little")):
+            verdicts = []
+            for judge in (generate(group).shared, lambda octets: check_public(group, octets)):
+                try:
+                    judge(public)
+                    verdicts.append("good")
+                except PeerMisbehaved as refusal:
+                    verdicts.append(str(refusal))
+            assert verdicts[0] == verdicts[1]
+
+
 @pytest.mark.parametrize("value", LOW_ORDER[KeId.CURVE25519])
 def test_the_highest_bit_of_curve25519_is_not_looked_at(value: int) -> None:
     """RFC 7748 5: it is masked, so a point of low order is one with it set, too."""
