@@ -36,6 +36,8 @@ EVERY = {
     "responder-restart",
     "psk",
     "wrong-psk",
+    "virtual-ip",
+    "liveness-peer-dies",
 }
 MUST_FAIL = {
     "wrong-ca",

@@ -85,6 +85,10 @@ ENVIRONMENT = [
     ("NODE_RUN__USER", "10001:10001", "run.user", "10001:10001"),
     ("NODE_RUN__USER", "10001", "run.user", "10001"),
     ("NODE_RUN__ONCE", "true", "run.once", True),
+    ("NODE_CHILD__POOL", "[10.9.0.0/24, fd09::/64]", "child.pool", ("10.9.0.0/24", "fd09::/64")),
+    ("NODE_CHILD__VIRTUAL_IP", "[any4, fd09::7]", "child.virtual_ip", ("any4", "fd09::7")),
+    ("NODE_CHILD__VIRTUAL_IP", "[any4]", "tun.address", ""),
+    ("NODE_IKE__LIVENESS__INTERVAL", "30", "ike.liveness.interval", 30.0),
     ("NODE_PEER__PORT", "", "peer.port", 8000),
     ("NODE_LOCAL__RSA_PSS", "true", "local.rsa_pss", True),
     ("NODE_LOCAL__SHA1", "true", "local.sha1", True),
@@ -149,6 +153,13 @@ BAD_VARIABLES = [
     ("NODE_CHILD__MAX_PACKETS", "4294967296", "child.max_packets: 4294967296 is greater than the maximum"),
     ("NODE_CONTROL__SOCKET", "/" + "a" * 107, "control.socket: is longer than 107 characters"),
     ("NODE_DEMO__INTERVAL", ".nan", "demo.interval:"),
+    ("NODE_CHILD__VIRTUAL_IP", "[any5]", "child.virtual_ip[0]: 'any5' is neither any4, any6 nor an address"),
+    ("NODE_CHILD__VIRTUAL_IP", "[127.0.0.1]", "child.virtual_ip[0]: '127.0.0.1' is neither any4"),
+    ("NODE_CHILD__VIRTUAL_IP", "[any4, 10.9.0.1]", "child.virtual_ip: any4, 10.9.0.1: more than one"),
+    ("NODE_CHILD__POOL", "[10.9.0.1/24]", "child.pool[0]: '10.9.0.1/24' is not a network"),
+    ("NODE_CHILD__POOL", "[224.0.0.0/24]", "child.pool: 224.0.0.0/24 has no addresses of hosts"),
+    ("NODE_CHILD__POOL", "[10.9.0.0/24, 10.9.0.0/16]", "child.pool: 10.9.0.0/16 overlaps 10.9.0.0/24"),
+    ("NODE_IKE__LIVENESS__INTERVAL", "-1", "ike.liveness.interval: -1 is less than the minimum of 0"),
     ("NODE_LOCAL__AUTH", "password", 'local.auth: "password" is not one of certificate, psk'),
     ("NODE_LOCAL__AUTH", "psk", "credentials.psk: is empty, but local.auth is psk; name the file"),
     ("NODE_LOCAL__AUTH", "psk", "local.identity: is empty; with local.auth psk no certificate"),
@@ -212,3 +223,14 @@ def test_the_schema_is_a_schema_of_the_library_too() -> None:
     from node.config.schema import FORMATS
 
     assert check(Document("f", {"role": "initiator"}), schema(), FORMATS) == ()
+
+
+def test_a_virtual_ip_and_an_address_of_our_own_contradict() -> None:
+    both = {**INITIATOR, "NODE_CHILD__VIRTUAL_IP": "[any4]", "NODE_TUN__ADDRESS": "10.1.0.1"}
+    with pytest.raises(ConfigError, match=r"tun\.address: 10\.1\.0\.1: child\.virtual_ip asks the peer"):
+        _load(both)
+
+
+def test_only_an_initiator_asks_for_a_virtual_ip() -> None:
+    with pytest.raises(ConfigError, match=r"child\.virtual_ip: only an initiator asks"):
+        _load({"NODE_ROLE": "responder", "NODE_CHILD__VIRTUAL_IP": "[any4]"})

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +190,120 @@ def test_a_peer_inside_its_own_tunnel_is_refused(spawn: Spawn, credentials: Path
         reason
         == "peer.address: 10.2.0.9 lies in child.remote_ts (10.2.0.0/24): the tunnel would carry itself"
     )
+
+
+ADDRESSER = """
+import json, os, subprocess, sys
+from ipaddress import ip_address, ip_network
+from socket import if_nametoindex
+from node.net import privileges
+from node.net.addresser import Addresser
+from node.net.tun import Tun
+tun = Tun("t0")
+networks = [ip_network("10.2.0.0/24"), ip_network("fd02::/64")]
+tun.configure(None, networks, 1380)
+user = privileges.User(10001, 10001, "x")
+addresser = Addresser(if_nametoindex("t0"), {4}, networks, user)
+(child,) = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+status = dict(line.split(":", 1) for line in open(f"/proc/{child}/status"))
+held = len(os.listdir(f"/proc/{child}/fd"))
+names = ("Uid", "CapEff", "CapPrm", "CapInh", "NoNewPrivs")
+print(json.dumps({name: status[name].split()[0] for name in names}), held)
+privileges.drop(user)
+def show():
+    run = lambda *w: json.loads(subprocess.run(["ip", "-j", *w], capture_output=True, text=True).stdout)
+    (device,) = run("address", "show", "dev", "t0")
+    routes = {r["dst"]: r.get("prefsrc") for r in run("route") if r.get("dev") == "t0"}
+    print(json.dumps([[a["local"] for a in device["addr_info"]], routes]))
+def order(call, text):
+    try:
+        call(ip_address(text))
+        print("done")
+    except OSError as error:
+        print(error.strerror)
+show()
+order(addresser.add, "10.9.0.1"); show()
+order(addresser.add, "10.9.0.2")
+order(addresser.add, "fd09::1")
+order(addresser.remove, "10.9.0.3")
+order(addresser.remove, "10.9.0.1"); show()
+order(addresser.add, "127.0.0.1")
+order(addresser.add, "224.0.0.1")
+order(addresser.add, "10.9.0.2"); show()
+os.kill(int(child), 9)
+order(addresser.remove, "10.9.0.2")
+order(addresser.add, "10.9.0.3")
+print(open(f"/proc/self/task/{os.getpid()}/children").read() == "")
+addresser.close()
+"""
+
+
+def test_a_process_with_one_right_sets_the_address_and_takes_no_other_order() -> None:
+    command = ["unshare", "-n", sys.executable, "-c", ADDRESSER]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    process, *said = done.stdout.splitlines()
+    rights, held = process.rsplit(" ", 1)
+    only = f"{1 << 12:016x}"
+    assert json.loads(rights) == {
+        "Uid": "10001",
+        "CapEff": only,
+        "CapPrm": only,
+        "CapInh": f"{0:016x}",
+        "NoNewPrivs": "1",
+    }
+    assert held == "4", "null for the standard ones, and its end of the pair"
+    nothing, first, second = (
+        "[[], {}]",
+        '[["10.9.0.1"], {"10.2.0.0/24": "10.9.0.1"}]',
+        '[["10.9.0.2"], {"10.2.0.0/24": "10.9.0.2"}]',
+    )
+    wrong = "Cannot assign requested address (%s)"
+    assert said == [
+        *(nothing, "done", first),
+        *("File exists (10.9.0.2)", wrong % "fd09::1", wrong % "10.9.0.3"),
+        *("done", nothing, wrong % "127.0.0.1", wrong % "224.0.0.1"),
+        *("done", second),
+        "the process that sets addresses does not answer",
+        "the process that sets addresses is gone",
+        "True",
+    ]
+
+
+@pytest.mark.parametrize(("pool", "wish"), [("10.9.0.0/24", "any4"), ("10.9.0.0/24", "10.9.0.7")])
+def test_an_address_that_the_peer_gives_is_on_the_device_while_the_ike_sa_lasts(
+    spawn: Spawn, namespaces: tuple[str, str], owned: Path, pool: str, wish: str
+) -> None:
+    left, right = namespaces
+    variables = {"NODE_TUN__ENABLED": "true", "NODE_RUN__USER": "10001", "NODE_PEER__ADDRESS": "192.0.2.2"}
+    inside = {"directory": owned, "NODE_LISTEN__ADDRESS": "0.0.0.0", **variables}
+    gives: dict[str, Any] = {**inside, "NODE_ROLE": "responder", "NODE_CHILD__POOL": f"[{pool}]"}
+    responder = spawn(prefix=("ip", "netns", "exec", right), **gives)
+    responder.wait_for("udp_bound")
+    asks: dict[str, Any] = {**inside, "NODE_ROLE": "initiator", "NODE_CHILD__VIRTUAL_IP": f"[{wish}]"}
+    asks["NODE_CONTROL__SOCKET"] = str(owned / "control.sock")
+    initiator = spawn(prefix=("ip", "netns", "exec", left), **asks)
+    address = "10.9.0.1" if wish == "any4" else wish
+    added = initiator.wait_for("inner_address_added")
+    assert added["address"] == address
+    assert responder.wait_for("esp_payload_decrypted")["source"] == address
+    done = initiator.wait_for("pings_completed")
+    assert (done["sent"], done["received"]) == (10, 10)
+    show = ["ip", "-n", left, "-j", "address", "show", "dev", "ipsec0"]
+    assert f'"local":"{address}"' in subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    asked = [sys.executable, "-m", "node", "ctl", "--socket", str(owned / "control.sock")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command, name in (("status", None), ("terminate", "inner_address_removed")):
+        said = subprocess.run([*asked, command], env=environment, capture_output=True, text=True)
+        assert said.returncode == 0, said.stderr
+        if name is None:
+            assert address in said.stdout
+        else:
+            assert initiator.wait_for(name)["address"] == address
+    assert address not in subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    route = ["ip", "-n", left, "route", "get", "10.2.0.1"]
+    refused = subprocess.run(route, capture_output=True, text=True)
+    assert refused.returncode != 0, "without the address nothing leaves in clear"
+    assert initiator.stop(signal.SIGTERM) == 0
+    assert responder.stop(signal.SIGTERM) == 0

@@ -49,7 +49,7 @@ class Wanted:
 class Agreed:
     """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors.
 
-    `addresses` are the inner addresses that the initiator gets with it.
+    `addresses` are inner addresses that the initiator gets with it; none where it had them before.
     """
 
     suite: Suite
@@ -114,8 +114,9 @@ def choose(sa: IkeSa, message: Message, peer: Identification, wanted: Wanted | N
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's ESP proposals is acceptable")
     peer_spi = _checked_spi(choice.spi)
     tsr = narrow(_selectors(message, PayloadType.TSR), wanted.local)
+    lent: tuple[IPAddress, ...] = ()
     if tsr and sa.context.settings.pool and not sa.peer_addresses:
-        _lend_addresses(sa, message, peer)
+        lent = _lend_addresses(sa, message, peer)
         wanted = replace(wanted, peer=peer_selectors(sa))
     tsi = narrow(_selectors(message, PayloadType.TSI), wanted.peer)
     if not tsi or not tsr:
@@ -124,10 +125,10 @@ def choose(sa: IkeSa, message: Message, peer: Identification, wanted: Wanted | N
         )
     if sa.context.children.taken_by_another(tsi, peer):
         raise PeerIncompatible(Incompatibility.SELECTORS, "another peer holds some of the proposed selectors")
-    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, sa.peer_addresses)
+    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, lent)
 
 
-def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> None:
+def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> tuple[IPAddress, ...]:
     """Give the peer the inner addresses that it asks for, as it must with its first Child SA.
 
     Raises PeerIncompatible (CONFIGURATION, ADDRESS).
@@ -140,6 +141,7 @@ def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> None:
     if not sa.peer_addresses:
         listed = ", ".join(map(str, wanted))
         raise PeerIncompatible(Incompatibility.ADDRESS, f"no inner address is left for {listed}")
+    return sa.peer_addresses
 
 
 def take_back(sa: IkeSa) -> None:
@@ -155,7 +157,7 @@ def tell_addresses(sa: IkeSa, agreed: Agreed) -> None:
 
 
 def response(agreed: Agreed, spi: bytes) -> tuple[Payload, ...]:
-    """CP, SA, TSi and TSr of the responder, with its own inbound SPI."""
+    """SA, TSi and TSr of the responder, with its own inbound SPI; CP before them where it gives addresses."""
     proposal = Proposal(agreed.number, agreed.suite.protocol, spi, agreed.suite.transforms)
     payloads = SecurityAssociation((proposal,)), *selectors(agreed.tsi, agreed.tsr)
     return *configuration.reply(agreed.addresses), *payloads
