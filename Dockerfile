@@ -20,13 +20,14 @@ RUN set -eu; \
     rm -rf lib/bin; \
     python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash lib
 COPY yamlschema yamlschema/
+COPY linetalk linetalk/
 COPY ca ca/
 COPY node node/
 # Of the lab only the wire: the relay between the nodes, and the captures.
 COPY lab/__init__.py lab/
 COPY lab/wire lab/wire/
 # The root file system is read-only when this runs, so bytecode is made here or never.
-RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash yamlschema ca node lab
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash yamlschema linetalk ca node lab
 
 FROM ${BASE}
 # python:3.13-slim comes without the bytecode of the standard library, and Debian without `python`.

@@ -14,7 +14,7 @@ KEY := $(shell cat $(LOCK) pyproject.toml 2>/dev/null | cksum | cut -d ' ' -f 1)
 STAMP := $(VENV)/.installed-$(KEY)
 # A .venv that lost its interpreter or our command is made again.
 WHOLE := $(shell { [ -x $(BIN)/python ] && [ -x $(BIN)/ipseclab ]; } || rm -f $(VENV)/.installed-*)
-SOURCES := $(wildcard node ca lab yamlschema tests bench tools)
+SOURCES := $(wildcard node ca lab yamlschema linetalk tests bench tools)
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11; do \

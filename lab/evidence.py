@@ -20,7 +20,7 @@ from typing import Any
 from lab import ladder, ladder_svg, ladder_text
 from lab.checks import Record
 from lab.console import Style
-from lab.errors import EnvironmentNotReady
+from lab.errors import EnvironmentNotReady, NoSuchLab
 from lab.events import NodeEvent, parse_line
 from lab.library import project_directory
 
@@ -91,7 +91,24 @@ def find_run(name: str, *, only_path: bool = False) -> Path | None:
     return next((place.resolve() for place in places if (place / EVENTS).is_file()), None)
 
 
-def newest() -> Path | None:
+def meant(target: str | None, lab: str | None, wrong: str) -> Path:
+    """The run that is meant: `target`, else the latest of the lab `lab`, else the newest of all.
+
+    Raises NoSuchLab; `wrong` says what a name is then: "is no run".
+    """
+    asked = target or lab
+    found = find_run(asked) if asked else _newest()
+    if found is not None:
+        return found
+    if asked is None:
+        raise NoSuchLab(f"{runs_directory()} has no run: `ipseclab run hello` makes one")
+    raise NoSuchLab(
+        f"{asked!r} {wrong}: name a directory of {runs_directory()}, or a lab with runs there; "
+        "`ipseclab run hello` makes one"
+    )
+
+
+def _newest() -> Path | None:
     """The directory of the run that ended last, of whatever lab; None where there is none."""
     runs = [path.parent for path in runs_directory().glob(f"*/*/{EVENTS}") if not path.parent.is_symlink()]
     return max(runs, key=lambda run: (run / EVENTS).stat().st_mtime, default=None)

@@ -51,7 +51,7 @@ KEEP_OLD_IMAGES = 3
 # Newest first. pip takes a wheel for any of them; Debian trixie has glibc 2.41, the slim image the same.
 _GLIBC_MINORS = (*range(41, 16, -1), 12, 5)
 _SOURCES = ("Dockerfile", ".dockerignore", "requirements/node.txt", "requirements/pip.txt", "lab/__init__.py")
-_PACKAGES = ("ca", "node", "yamlschema", "lab/wire")
+_PACKAGES = ("ca", "node", "yamlschema", "linetalk", "lab/wire")
 # What a container never reads, relative to the root of a Debian tree. Copyright files stay.
 _STRIP = (
     "usr/share/man/*",

@@ -73,7 +73,8 @@ def _with_configuration(options: argparse.Namespace) -> int:
 
 def _tell_failure(detail: str) -> None:
     """The same on the event stream, for who reads only that."""
-    from node.eventlog import EventLog, LineWriter
+    from linetalk.writer import LineWriter
+    from node.eventlog import EventLog
     from node.model.events import EventName
     from node.prose import Palette
 

@@ -553,12 +553,14 @@ class DockerBackend:
             for network in api.networks(filters=_filter(name)):
                 gone_is_fine(partial(api.remove_network, network["Id"]))
                 removed.append(("network", str(network["Name"])))
-            if not keep_pki:
+            volumes = [str(volume["Name"]) for volume in api.volumes(filters=_filter(name))["Volumes"] or ()]
+            if keep_pki:
+                # Captures and key logs go on where they ended: the next lab must not find this one's.
                 volumes = [
-                    str(volume["Name"]) for volume in api.volumes(filters=_filter(name))["Volumes"] or ()
+                    volume for volume in volumes if volume == containers.full_name(name, containers.EVIDENCE)
                 ]
-                at_once(lambda volume: gone_is_fine(partial(api.remove_volume, volume)), volumes)
-                removed += [("volume", volume) for volume in volumes]
+            at_once(lambda volume: gone_is_fine(partial(api.remove_volume, volume)), volumes)
+            removed += [("volume", volume) for volume in volumes]
         return Removed(tuple(removed))
 
 

@@ -80,17 +80,11 @@ def _selected(found: Sequence[Decoded], only: str | None, numbers: Sequence[rang
 
 
 def _subject(context: Context, target: str | None, keys: tuple[Path, ...]) -> _Subject:
-    """A pcapng file, a run's directory, or the latest run of a lab."""
+    """A pcapng file, a run's directory, the latest run of a lab, or the newest."""
     if target is not None and (file := Path(target)).is_file():
         beside = tuple(sorted((file.parent / "keys").glob(keylog.PATTERN)))
         return _Subject(file.name, file, keys or beside, "name its key logs with --keys FILE")
-    name = target or context.lab
-    directory = evidence.find_run(name) or (None if target else evidence.newest())
-    if directory is None:
-        raise NoSuchLab(
-            f"{name!r} is neither a pcapng file nor a run: name a directory of {evidence.runs_directory()}, "
-            "or a lab with runs there"
-        )
+    directory = evidence.meant(target, context.name, "is neither a pcapng file nor a run")
     capture = directory / run.CAPTURE
     if not capture.is_file():
         raise NoSuchLab(f"{directory} has no {run.CAPTURE}: name a run with a capture, or a pcapng file")

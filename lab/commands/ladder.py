@@ -50,7 +50,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _events(context: Context, target: str | None) -> tuple[str, Sequence[NodeEvent]]:
-    """What it is called, and the events: of a run's directory, a lab that is up, or a lab's latest run."""
+    """What it is called, and the events: of a run's directory, a lab that is up, or the run that is meant."""
     if target is not None and (directory := evidence.find_run(target, only_path=True)) is not None:
         return directory.name, evidence.read_events(directory)
     name = target or context.lab
@@ -59,9 +59,5 @@ def _events(context: Context, target: str | None) -> tuple[str, Sequence[NodeEve
         backend, info = found
         told = hindsight.told(backend.lab(name), [node.name for node in info.nodes])
         return name, [item for item in told if isinstance(item, NodeEvent)]
-    if (directory := evidence.find_run(name)) is not None:
-        return directory.name, evidence.read_events(directory)
-    raise NoSuchLab(
-        f"{name!r} is neither a lab that is up nor a run: name a directory of {evidence.runs_directory()}, "
-        "or a lab with runs there"
-    )
+    directory = evidence.meant(target, context.name, "is neither a lab that is up nor a run")
+    return directory.name, evidence.read_events(directory)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab import evidence, output
 from lab.commands.context import Context
-from lab.errors import EnvironmentNotReady, ExitCode, NoSuchLab
+from lab.errors import EnvironmentNotReady, ExitCode
 
 #: What the page is called in the run's directory.
 PAGE = "report.html"
@@ -27,15 +27,7 @@ def report(context: Context, options: argparse.Namespace) -> int:
     # Only this verb needs the decoder, which takes a while to import.
     from lab.report import page, run
 
-    target = options.target
-    directory = evidence.find_run(target or context.name or "") or (
-        None if target or context.name else evidence.newest()
-    )
-    if directory is None:
-        raise NoSuchLab(
-            f"{target or context.lab!r} is no run: name a directory of {evidence.runs_directory()}, "
-            "or a lab with runs there; `ipseclab run hello` makes one"
-        )
+    directory = evidence.meant(options.target, context.name, "is no run")
     found = run.load(directory)
     if found.problem:
         context.console.warning(f"the capture is not decoded: {found.problem}")

@@ -1,7 +1,7 @@
 """The wire of a lab: a relay that breaks it on purpose, and the captures of it.
 
-It runs in containers and namespaces of its own, beside the nodes, so it imports the standard library and
-itself, nothing else of the lab.
+It runs in containers and namespaces of its own, beside the nodes, so it imports the standard library,
+itself and linetalk, nothing else of the lab.
 
     identity, der            what a datagram is, by its cleartext header
     patterns, faults, config what a user writes, strictly read (problems: how mistakes are named)
@@ -12,5 +12,5 @@ itself, nothing else of the lab.
       spoof                  datagrams from addresses that are nobody's
       packets, recorder      the capture of a relay (pcapng: the file)
     sniff                    the capture of an interface
-    service, control, answers, client, eventlog, cli        processes, and what they tell
+    service, answers, client, eventlog, cli        processes, and what they tell
 """

@@ -1,13 +1,21 @@
-"""What a relay answers on its control socket: show, set, reset, rebind."""
+"""What a relay answers on its control socket: show, set, reset, rebind.
+
+{"command": "set", "faults": [{"act": "drop", "match": "ESP", "times": 3}]}
+{"ok": true, "faults": ["drop ESP, times 3"]}
+{"ok": false, "error": "fault 1: act: unknown act 'drp' (did you mean drop?)"}
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab.wire import faults
 from lab.wire.acts import NoEffect
-from lab.wire.control import RequestError
 from lab.wire.problems import ConfigError, suggestion
 from lab.wire.relay import Relay
+from linetalk.answers import RequestError, read
+
+#: Octets of a request line: MAX_FAULTS faults with every setting fit.
+MAX_REQUEST = 1 << 16
 
 #: Commands, and the argument that each may have.
 COMMANDS: Mapping[str, frozenset[str]] = {
@@ -18,10 +26,13 @@ COMMANDS: Mapping[str, frozenset[str]] = {
 }
 
 
-def handler(relay: Relay) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Carries out requests on a relay."""
+def handler(relay: Relay) -> Callable[[bytes], Mapping[str, Any]]:
+    """Carries out request lines on a relay. Raises RequestError."""
 
-    def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def handle(line: bytes) -> Mapping[str, Any]:
+        request = read(line)
+        if not isinstance(request, dict):
+            raise RequestError("the request is no object")
         command = str(request.get("command"))
         if command not in COMMANDS:
             raise RequestError(f"unknown command {command[:40]!r}{suggestion(command, COMMANDS)}")

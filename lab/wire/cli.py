@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument("--config", metavar="FILE", help="the configuration (default: $WIRE_CONFIG)")
     sniff = verbs.add_parser("sniff", help="write what passes an interface into a pcapng file; needs NET_RAW")
     sniff.add_argument("--interface", required=True, metavar="NAME", help="the interface")
-    sniff.add_argument("--out", required=True, metavar="FILE", help="the file, which is overwritten")
+    sniff.add_argument("--out", required=True, metavar="FILE", help="the file; it goes on with its own")
     sniff.add_argument("--vantage", required=True, metavar="TEXT", help="where this is, for whoever reads it")
     sniff.add_argument("--name", default="wire", help="the node's name in events (default: wire)")
     ctl = verbs.add_parser("ctl", help="ask a running relay; answers one JSON object")

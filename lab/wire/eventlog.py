@@ -5,63 +5,13 @@ over, one that stalls is waited for a moment, then loses lines, and is told how 
 """
 
 import json
-import math
-import os
-import select
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-#: Seconds that a stalled reader is waited for, and until it is waited for again.
-PATIENCE, RECOVERY = 1.0, 10.0
+from linetalk.writer import LineWriter
 
 #: Writes a line; False where its reader stalls and nothing of it was written.
 Lines = Callable[[str], bool]
-
-
-class LineWriter:
-    """Writes whole lines to a descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
-        self._rest = b""
-        self._gone = False
-        self._waited = -math.inf
-
-    def __call__(self, line: str) -> bool:
-        """Write a line; what is no Unicode text (lone surrogates) is escaped."""
-        if not self._flush():
-            return False
-        octets = self._rest = (line + "\n").encode("utf-8", "backslashreplace")
-        if not self._flush() and len(self._rest) == len(octets):
-            self._rest = b""
-            return False
-        return True
-
-    def _flush(self) -> bool:
-        """Write what is left of a line; False where some of it stays. A pipe that is ready takes PIPE_BUF."""
-        while self._rest and not self._gone:
-            if not self._ready():
-                return False
-            try:
-                self._rest = self._rest[os.write(self._descriptor, self._rest[: select.PIPE_BUF]) :]
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._gone = True
-        self._rest = b""
-        return True
-
-    def _ready(self) -> bool:
-        if self._poll.poll(0):
-            return True
-        if time.monotonic() - self._waited < RECOVERY:
-            return False
-        ready = bool(self._poll.poll(PATIENCE * 1000))
-        self._waited = time.monotonic()
-        return ready
 
 
 class _Stream:
@@ -83,8 +33,8 @@ class EventLog:
 
     def __init__(self, name: str, events: Lines | None = None, prose: Lines | None = None) -> None:
         self._name = name
-        self._events = _Stream(events or LineWriter(1), self._json)
-        self._prose = _Stream(prose or LineWriter(2), self._words)
+        self._events = _Stream(events or LineWriter(1).write, self._json)
+        self._prose = _Stream(prose or LineWriter(2).write, self._words)
 
     def tell(self, event: str, /, **fields: object) -> None:
         """Write one event. Fields are JSON scalars and lists of them."""

@@ -7,6 +7,7 @@ IETF draft-ietf-opsawg-pcapng. Times are nanoseconds of the epoch (if_tsresol 9)
 to the disk when `packet` returns: whoever captures may be killed at any moment.
 """
 
+import io
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ _NO_LENGTH = 0xFFFFFFFFFFFFFFFF
 # Options: end, comment, shb_userappl, if_name, if_tsresol.
 _END, _COMMENT, _APPLICATION, _NAME, _RESOLUTION = 0, 1, 4, 2, 9
 _NANOSECONDS = 9
+#: Octets of a block around its body.
+_AROUND = 12
 #: A block is never longer than a packet with its comment; what claims to be is no capture of ours.
 _MAX_BLOCK = 1 << 20
 _APPLICATION_NAME = "ipseclab"
@@ -63,10 +66,14 @@ class Capture:
 class Writer:
     """Writes one section to a stream: section and interfaces at once, secrets and packets as they come."""
 
-    def __init__(self, stream: BinaryIO, interfaces: Sequence[Interface], comment: str = "") -> None:
+    def __init__(
+        self, stream: BinaryIO, interfaces: Sequence[Interface], comment: str = "", *, begun: bool = False
+    ) -> None:
+        """`begun`: the stream stands behind section, interfaces and what followed them (see `resume`)."""
         self._stream = stream
-        stream.write(_section(comment) + b"".join(map(_interface, interfaces)))
-        stream.flush()
+        if not begun:
+            stream.write(_header(interfaces, comment))
+            stream.flush()
 
     def packet(self, packet: Packet) -> None:
         """Append a packet; it is on its way to the disk when this returns."""
@@ -77,6 +84,29 @@ class Writer:
         """Append a secrets block; readers want it before the packets that it opens."""
         self._stream.write(_block(_SECRETS, struct.pack("<II", kind, len(data)) + _padded(data)))
         self._stream.flush()
+
+
+def resume(stream: BinaryIO, interfaces: Sequence[Interface], comment: str = "") -> Writer:
+    """Go on with what the same writer began in a stream that can be read; begin it where there is nothing.
+
+    A last block that is cut off gives way. Raises CaptureError, and changes nothing, where the stream holds
+    another capture.
+    """
+    header = _header(interfaces, comment)
+    stream.seek(0)
+    found = stream.read(len(header))
+    if not header.startswith(found):
+        raise CaptureError("another capture: it begins otherwise")
+    end = 0
+    if found == header:
+        end = len(header)
+        for kind, body in _blocks(stream):
+            if kind == _SECTION:
+                raise CaptureError("not one section: no pcapng file of ours")
+            end += len(body) + _AROUND
+    stream.seek(end)
+    stream.truncate()
+    return Writer(stream, interfaces, comment, begun=end > 0)
 
 
 def write(stream: BinaryIO, capture: Capture) -> None:
@@ -94,7 +124,7 @@ def read(octets: bytes) -> Capture:
     A last block that is cut off is left out: its writer was killed.
     """
     found = _Found()
-    for number, (kind, body) in enumerate(_blocks(octets)):
+    for number, (kind, body) in enumerate(_blocks(io.BytesIO(octets))):
         if (kind == _SECTION) != (number == 0):
             raise CaptureError("not one section: no pcapng file of ours")
         try:
@@ -146,13 +176,17 @@ def _text(code: int, text: str) -> bytes:
 
 
 def _block(kind: int, body: bytes) -> bytes:
-    length = struct.pack("<I", len(body) + 12)
+    length = struct.pack("<I", len(body) + _AROUND)
     return struct.pack("<I", kind) + length + body + length
 
 
 def _section(comment: str) -> bytes:
     options = _text(_COMMENT, comment) + _text(_APPLICATION, _APPLICATION_NAME) + _option(_END, b"")
     return _block(_SECTION, struct.pack("<IHHQ", _BYTE_ORDER, 1, 0, _NO_LENGTH) + options)
+
+
+def _header(interfaces: Sequence[Interface], comment: str) -> bytes:
+    return _section(comment) + b"".join(map(_interface, interfaces))
 
 
 def _interface(interface: Interface) -> bytes:
@@ -197,15 +231,17 @@ def _options(octets: bytes) -> dict[int, bytes]:
     return found
 
 
-def _blocks(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 12 <= len(octets):
-        kind, length = struct.unpack_from("<II", octets, at)
-        if length < 12 or length % 4 or length > _MAX_BLOCK:
+def _blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Types and bodies of the blocks that follow, the last one only if it is whole. Raises CaptureError."""
+    while len(start := stream.read(8)) == 8:
+        kind, length = struct.unpack("<II", start)
+        if length < _AROUND or length % 4 or length > _MAX_BLOCK:
+            at = stream.tell() - 8
             raise CaptureError(f"a block of {length} octets at {at}: not a little-endian pcapng file")
-        if at + length > len(octets):
+        rest = stream.read(length - 8)
+        if len(rest) < length - 8:
             return
-        if struct.unpack_from("<I", octets, at + length - 4)[0] != length:
+        if rest[-4:] != start[4:]:
+            at = stream.tell() - length
             raise CaptureError(f"the block at {at} ends with another length than it begins with")
-        yield kind, octets[at + 8 : at + length - 4]
-        at += length
+        yield kind, rest[:-4]

@@ -11,14 +11,14 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from lab.wire.answers import handler
+from lab.wire.answers import MAX_REQUEST, handler
 from lab.wire.config import Config, is_literal
-from lab.wire.control import ControlServer
 from lab.wire.eventlog import EventLog
 from lab.wire.names import Target, asker
 from lab.wire.recorder import Recorder
 from lab.wire.relay import Relay
 from lab.wire.udp import opened
+from linetalk.server import ControlServer
 
 STOPPED, USAGE, ENVIRONMENT, BUG = 0, 2, 4, 70
 
@@ -65,7 +65,7 @@ class _Service:
             raise OSError(error.errno, error.strerror, f"UDP {config.listen}, port {ports}") from error
         stack.callback(relay.close)
         if config.control:
-            control = ControlServer(config.control, handler(relay), self._failed)
+            control = ControlServer(config.control, handler(relay), self._failed, MAX_REQUEST)
             try:
                 await control.start()
             except OSError as error:

@@ -3,9 +3,13 @@
 packet(7): NET_RAW is all it needs. Times are the kernel's, in nanoseconds (SO_TIMESTAMPNS); what the kernel
 had no room for is counted (PACKET_STATISTICS). Frames are kept as they are: a checksum that the sender left
 to its network card is still to be computed.
+
+A sniffer that is started again goes on with its file: what was captured before is evidence as well.
 """
 
 import contextlib
+import ctypes
+import os
 import select
 import signal
 import socket
@@ -16,7 +20,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from lab.wire.eventlog import EventLog
-from lab.wire.pcapng import LINK_ETHERNET, LINK_RAW, Interface, Packet, Writer
+from lab.wire.pcapng import LINK_ETHERNET, LINK_RAW, CaptureError, Interface, Packet, Writer, resume
 
 STOPPED, ENVIRONMENT = 0, 4
 
@@ -24,7 +28,7 @@ STOPPED, ENVIRONMENT = 0, 4
 _ETH_P_ALL = 0x0003
 _SOL_PACKET, _ADD_MEMBERSHIP, _STATISTICS = 263, 1, 6
 _MR_PROMISC = 1
-_SO_TIMESTAMPNS = 35
+_SO_TIMESTAMPNS, _SO_ATTACH_FILTER = 35, 26
 _OUTGOING = 4
 _ARPHRD_ETHER, _ARPHRD_LOOPBACK, _ARPHRD_NONE = 1, 772, 0xFFFE
 
@@ -32,6 +36,9 @@ _ARPHRD_ETHER, _ARPHRD_LOOPBACK, _ARPHRD_NONE = 1, 772, 0xFFFE
 _MEMBERSHIP = struct.Struct("=iHH8s")
 #: struct tpacket_stats: packets, of them dropped.
 _COUNTS = struct.Struct("=II")
+#: struct sock_filter with the one instruction "return 0", and struct sock_fprog: how many there are, where.
+_NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
+_PROGRAM = struct.Struct("@HP")
 #: struct timespec.
 _TIME = struct.Struct("@ll")
 #: Octets of the socket buffer that are asked for; the host's net.core.rmem_max may allow fewer.
@@ -94,6 +101,16 @@ class Tap:
             if address[2] != self._skipped:
                 yield Packet(_moment(ancillary), bytes(self._frame[:size]))
 
+    def end(self) -> None:
+        """Take no more frames in; those that have come can still be had.
+
+        A filter, for no time tells them apart: a frame that came before the kernel began to keep times gets
+        that of its reading.
+        """
+        program = ctypes.create_string_buffer(_NOTHING, len(_NOTHING))
+        about = _PROGRAM.pack(1, ctypes.addressof(program))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, about)
+
     def dropped(self) -> int:
         """Frames that the kernel had no room for, since this was asked last."""
         counts = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, _COUNTS.size)
@@ -116,8 +133,8 @@ def _moment(ancillary: list[tuple[int, int, bytes]]) -> int:
 def run(interface: str, path: str, vantage: str, log: EventLog) -> int:
     """Sniff until SIGTERM or SIGINT; returns the exit code."""
     try:
-        with _signals() as stop, contextlib.closing(Tap(interface)) as tap, _created(path) as stream:
-            writer = Writer(stream, (Interface(interface, tap.link),), f"vantage {vantage}, {interface}")
+        with _signals() as stop, contextlib.closing(Tap(interface)) as tap, _opened(path) as stream:
+            writer = _begun(stream, path, Interface(interface, tap.link), vantage)
             log.tell("capture_started", file=path, vantage=vantage)
             packets, problem = _sniff(tap, writer, path, stop)
             log.tell("capture_stopped", packets=packets, lost=tap.dropped())
@@ -128,29 +145,39 @@ def run(interface: str, path: str, vantage: str, log: EventLog) -> int:
     return ENVIRONMENT if problem else STOPPED
 
 
-def _created(path: str) -> BinaryIO:
+def _opened(path: str) -> BinaryIO:
+    """The file, as it is; made where there is none."""
     try:
-        return open(path, "wb", buffering=0)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return open(descriptor, "r+b", buffering=0)
+    except OSError as error:
+        raise SniffError(f"{path}: {error.strerror}") from error
+
+
+def _begun(stream: BinaryIO, path: str, interface: Interface, vantage: str) -> Writer:
+    """A writer that goes on where an earlier life of this sniffer ended."""
+    try:
+        return resume(stream, (interface,), f"vantage {vantage}, {interface.name}")
+    except CaptureError as error:
+        raise SniffError(f"{path}: exists and is not this sniffer's ({error}): name a new file") from error
     except OSError as error:
         raise SniffError(f"{path}: {error.strerror}") from error
 
 
 def _sniff(tap: Tap, writer: Writer, path: str, stop: socket.socket) -> tuple[int, str]:
     """Write frames until `stop` is readable; how many they were, and what went wrong."""
-    packets = ending = 0
+    packets, ending = 0, False
     try:
         while True:
             ready, _, _ = select.select([tap.fileno(), stop.fileno()], [], [])
             if stop.fileno() in ready and not ending:
-                ending = time.time_ns()
-            found = 0
+                tap.end()
+                ending = True
+            before = packets
             for packet in tap.frames(_BATCH):
-                found += 1
-                if ending and packet.moment_ns > ending:
-                    return packets, ""
                 writer.packet(packet)
                 packets += 1
-            if ending and not found:
+            if ending and packets == before:
                 return packets, ""
     except SniffError as error:
         return packets, str(error)

@@ -5,14 +5,13 @@ and 1, which is what a container healthcheck may return.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import linetalk.client
 from node.control.protocol import COMMANDS, MAX_ANSWER
 
 #: Seconds until an answer must have come.
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         (name,) = COMMANDS[options.command] or ("spi",)
         request[name] = options.spi
     try:
-        _become_owner(path)
+        linetalk.client.become_owner(path)
         answer = ask(path, request)
     except (OSError, ValueError) as error:
         print(f"ctl: {path}: {error}; is the node running?", file=sys.stderr)
@@ -44,34 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def ask(path: str, request: Mapping[str, str], patience: float = PATIENCE) -> dict[str, Any]:
     """Send one request and wait for its answer. Raises OSError, or ValueError for an answer that is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(patience)
-        connection.connect(path)
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        octets = b""
-        while not octets.endswith(b"\n"):
-            part = connection.recv(65536)
-            if not part or len(octets) > MAX_ANSWER:
-                raise ValueError("the answer broke off")
-            octets += part
-    answer = json.loads(octets)
-    if not isinstance(answer, dict):
-        raise ValueError("the answer is no JSON object")
-    return answer
-
-
-def _become_owner(path: str) -> None:
-    """As root, turn into the user whose node it is.
-
-    Only that user may open the socket, and root in a container has no capability to override that, but
-    SETUID and SETGID. Where it has not even those, the connection decides.
-    """
-    found = os.stat(path)
-    if os.geteuid() == 0 and found.st_uid != 0:
-        with contextlib.suppress(PermissionError):
-            os.setgroups([])
-            os.setresgid(found.st_gid, found.st_gid, found.st_gid)
-            os.setresuid(found.st_uid, found.st_uid, found.st_uid)
+    return linetalk.client.ask(path, request, patience, MAX_ANSWER)
 
 
 def as_text(answer: Mapping[str, Any]) -> str:

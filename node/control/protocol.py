@@ -6,10 +6,10 @@
 """
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from linetalk.answers import RequestError, read
 
 #: Octets of a request line: every known request is below 100.
 MAX_REQUEST = 4096
@@ -31,10 +31,6 @@ COMMANDS: dict[str, frozenset[str]] = {
 }
 
 
-class RequestError(Exception):
-    """A request that cannot be understood or carried out; the text is the answer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """A checked request."""
@@ -45,10 +41,7 @@ class Request:
 
 def parse_request(line: bytes) -> Request:
     """Read one request line. Raises RequestError."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        raise RequestError("the request is not JSON") from None
+    value = read(line)
     if not isinstance(value, dict) or not isinstance(value.get("command"), str):
         raise RequestError('the request is not an object with a "command"')
     command = value.pop("command")
@@ -60,16 +53,6 @@ def parse_request(line: bytes) -> Request:
         if not isinstance(argument, str):
             raise RequestError(f"the argument {name} is not a string")
     return Request(command, value)
-
-
-def answer(fields: Mapping[str, Any]) -> bytes:
-    """A positive answer as a line."""
-    return json.dumps({"ok": True, **fields}, separators=(",", ":")).encode() + b"\n"
-
-
-def refusal(error: str) -> bytes:
-    """A negative answer as a line."""
-    return json.dumps({"ok": False, "error": error}, separators=(",", ":")).encode() + b"\n"
 
 
 def _hint(command: str) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from linetalk.answers import RequestError
 from node.config import Role
-from node.control.protocol import Request, RequestError
+from node.control.protocol import Request
 from node.daemon.node import Node
 from node.ike.children import ChildState
 from node.ike.status import SaStatus

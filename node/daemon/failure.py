@@ -2,7 +2,8 @@
 
 import traceback
 
-from node.eventlog import EventLog, LineWriter
+from linetalk.writer import LineWriter
+from node.eventlog import EventLog
 from node.model.events import EventName
 
 #: Exit codes of the node, as documented in docs/events.md.

@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 
+from linetalk.server import ControlServer
 from node.config import Config
-from node.control.server import ControlServer
+from node.control.protocol import MAX_REQUEST, parse_request
 from node.daemon.answers import handle
 from node.daemon.failure import EXIT_BUG, StartError, tell_bug
 from node.daemon.node import Node
@@ -64,7 +65,7 @@ async def _control(node: Node) -> ControlServer | None:
     path = node.config.control.socket
     if not path:
         return None
-    server = ControlServer(path, lambda request: handle(node, request), node.failed)
+    server = ControlServer(path, lambda line: handle(node, parse_request(line)), node.failed, MAX_REQUEST)
     try:
         await server.start()
     except OSError as error:

@@ -1,6 +1,7 @@
 """`ipseclab decode`: what it finds, what it shows, what it says where something is missing."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,18 @@ def test_a_run_is_found_by_its_path_and_by_its_lab(call: Call, run: Path) -> Non
     assert "ICMP echo request 10.1.0.1 > 10.2.0.1" in by_path[1]
 
 
+def test_the_newest_run_is_meant_where_none_is_named(call: Call, run: Path, tmp_path: Path) -> None:
+    older = RUN.write(tmp_path / "runs" / "ipseclab" / "20260101T000000Z-older")
+    (older.parent / "latest").symlink_to(older.name)
+    os.utime(older / "events.jsonl", (1, 1))
+    assert document(call("-o", "json"))["name"] == run.name
+
+
+def test_without_any_run_it_says_how_to_make_one(call: Call, tmp_path: Path) -> None:
+    done = call()
+    assert done == (5, "", f"error: {tmp_path / 'runs'} has no run: `ipseclab run hello` makes one\n")
+
+
 def test_of_run_is_what_is_shown(call: Call, run: Path) -> None:
     shown = document(call(str(run), "-o", "json"))
     assert [packet["title"] for packet in shown["packets"]] == titles(of_run(run))
@@ -125,6 +138,7 @@ def test_a_number_alone_is_no_target(call: Call, run: Path) -> None:
     ("words", "code", "says"),
     [
         (["nowhere"], 5, "'nowhere' is neither a pcapng file nor a run"),
+        (["-n", "nowhere"], 5, "'nowhere' is neither a pcapng file nor a run"),
         (["demo", "99"], 2, "packet 99: the capture has 14"),
         (["demo", "0"], 2, "'0' is no packet number: write 3, or 3-7"),
         (["demo", "7-3"], 2, "'7-3' is no packet number"),

@@ -72,6 +72,25 @@ def test_a_run_without_a_key_log_keeps_its_secrets(cli: Cli, backend: str) -> No
     assert unlock.unlock(directory) is False
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_of_a_lab_that_was_kept_is_in_the_next_run(cli: Cli, backend: str) -> None:
+    where = ("-n", unique(), "-b", backend)
+    for _ in range(2):
+        done = cli("run", "hello", *where, "--key-type", "ecdsa-p256", "--keep")
+        assert done.returncode == 0, done.stderr
+    assert cli("down", *where).returncode == 0
+    directory = cli.home / "runs" / where[1] / "latest"
+    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
+    (one, other) = [event["spi_i"] for event in events if event["event"] == "ike_sa_established"]
+    assert one == other
+    logged = [
+        json.loads(line) for path in (directory / "keys").iterdir() for line in path.read_text().splitlines()
+    ]
+    assert {line["spi_i"] for line in logged if line["kind"] == "ike"} == {one}
+    requests = [packet for packet in of_run(directory) if packet.title.startswith("IKE_SA_INIT request")]
+    assert len(requests) == 1
+
+
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_tshark_opens_the_esp_of_a_run_as_it_stands(cli: Cli) -> None:
     directory = run(cli, "hello", "process")

@@ -25,6 +25,10 @@ def test_scenario(cli: Cli, lab_name: Callable[[str], str], scenario: str, backe
     assert [event["ts"] for event in events] == sorted(event["ts"] for event in events)
     assert (evidence / "summary.txt").read_text().startswith(f"PASS {scenario}")
     assert isinstance(json.loads((evidence / "status.json").read_text()), dict)
+    # Whatever was killed and started again: the capture has every IKE SA that there was.
+    captured = (evidence / "capture.pcapng").read_bytes()
+    spis = {bytes.fromhex(event["spi_i"]) for event in events if event["event"] == "ike_sa_established"}
+    assert [spi.hex() for spi in spis if spi not in captured] == []
     assert cli("status", "-n", name, "-b", backend).returncode == 5
 
 

@@ -343,6 +343,15 @@ def test_what_is_neither_lab_nor_run_is_5(cli: Cli) -> None:
     assert "neither a lab that is up nor a run" in done.stderr
 
 
+def test_the_newest_run_is_meant_where_no_lab_is_up(cli: Cli, tmp_path: Path) -> None:
+    directory = tmp_path / "lab" / "20260101T000000Z-hello"
+    directory.mkdir(parents=True)
+    lines = [json.dumps(event.as_json()) for event in HANDSHAKE]
+    (directory / "events.jsonl").write_text("\n".join(lines))
+    done = cli("ladder", "-b", "process", "-o", "json", IPSECLAB_RUNS=str(tmp_path))
+    assert json.loads(done.stdout)["name"] == directory.name
+
+
 def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:
     lines = [json.dumps(event.as_json()) for event in HANDSHAKE]
     (tmp_path / "events.jsonl").write_text("\n".join([*lines, "{", "[]", '{"node": 1}', ""]))

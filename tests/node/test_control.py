@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linetalk.answers import RequestError
+from linetalk.server import MAX_CONNECTIONS, ControlServer, listen
 from node.control import client
-from node.control.protocol import COMMANDS, MAX_REQUEST, Request, RequestError, parse_request
-from node.control.server import MAX_CONNECTIONS, ControlServer, listen
+from node.control.protocol import COMMANDS, MAX_REQUEST, Request, parse_request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,7 +73,9 @@ def _serve(path: Path, talk: Callable[[], Coroutine[Any, Any, None]]) -> list[Ba
     bugs: list[BaseException] = []
 
     async def run() -> None:
-        server = ControlServer(str(path), _handler, bugs.append)
+        server = ControlServer(
+            str(path), lambda line: _handler(parse_request(line)), bugs.append, MAX_REQUEST
+        )
         await server.start()
         try:
             await asyncio.wait_for(talk(), 20)

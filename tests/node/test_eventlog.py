@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linetalk.writer import LineWriter
 from node.errors import DropReason
-from node.eventlog import TOLD_IN_FULL, EventLog, LineWriter, wants_colour
+from node.eventlog import TOLD_IN_FULL, EventLog, wants_colour
 from node.model.events import EventName
 from node.prose import Palette, escape, render
 
@@ -169,7 +170,7 @@ class Stalled:
 
 @pytest.fixture
 def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stalled]:
-    monkeypatch.setattr("node.eventlog.PATIENCE", 0.05)
+    monkeypatch.setattr("linetalk.writer.PATIENCE", 0.05)
     pipe = Stalled()
     yield pipe
     pipe.close()

@@ -27,7 +27,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from node.control.protocol import COMMANDS, RequestError, parse_request, refusal
+from linetalk.answers import RequestError, refusal
+from node.control.protocol import COMMANDS, parse_request
 from node.errors import DecodeError
 from node.esp.tunnel import Incoming
 from node.model.message import Header, HeaderFlags, Message

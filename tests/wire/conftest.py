@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from lab.wire import client
+from lab.wire.client import MAX_ANSWER
 from lab.wire.pcapng import Capture, read
+from linetalk import client
 from tests.node.conftest import PATIENCE, Process
 
 PORT = 8000
@@ -115,7 +116,7 @@ class Rig:
 
     def ask(self, command: str, **arguments: object) -> dict[str, Any]:
         """Ask the relay over its control socket."""
-        return client.ask(self.control, {"command": command, **arguments}, PATIENCE)
+        return client.ask(self.control, {"command": command, **arguments}, PATIENCE, MAX_ANSWER)
 
     def stop(self, process: Process) -> Capture:
         """Stop the relay; the capture it leaves."""

@@ -259,6 +259,22 @@ def sniff(island: Island) -> Result:
     }
 
 
+def again(island: Island) -> Result:
+    """A sniffer that ends, one whose last block is cut off, and one that goes on with their file."""
+    target = island.udp("target", HOSTS["target"], PORT)
+    alice = island.udp("alice", HOSTS["alice"])
+    path, events = "", []
+    for number in range(3):
+        child, path = _sniffer(island, "target", "eth0")
+        alice.sendto(b"life %d" % number, (HOSTS["target"], PORT))
+        target.recvfrom(100)
+        child.end()
+        events.append(child.events)
+        if number == 1:
+            os.truncate(path, os.path.getsize(path) - 1)
+    return {"events": events, "file": path}
+
+
 def gone(island: Island) -> Result:
     """An interface that goes down under a sniffer."""
     child, _ = _sniffer(island, "target", "eth0")
@@ -282,7 +298,7 @@ def overrun(island: Island) -> Result:
     return {"code": child.end(), "events": child.events, "file": path}
 
 
-SCENES = {scene.__name__: scene for scene in (ipv6, flood, no_right, sniff, gone, overrun)}
+SCENES = {scene.__name__: scene for scene in (ipv6, flood, no_right, sniff, again, gone, overrun)}
 
 
 @contextmanager

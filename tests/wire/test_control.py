@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lab.wire import cli
-from lab.wire.control import MAX_CONNECTIONS, MAX_REQUEST
+from lab.wire.answers import MAX_REQUEST
+from linetalk.server import MAX_CONNECTIONS
 from tests.node.conftest import PATIENCE, ROOT
 from tests.wire.conftest import Peer, Rig
 from tests.wire.support import esp

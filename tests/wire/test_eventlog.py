@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lab.events import NodeEvent, parse_line
 from lab.wire import eventlog
-from lab.wire.eventlog import EventLog, LineWriter
+from lab.wire.eventlog import EventLog
+from linetalk import writer
+from linetalk.writer import LineWriter
 
 
 class Pipe:
@@ -85,8 +87,8 @@ def test_whatever_a_name_holds_an_event_is_one_line_that_the_lab_reads(name: str
 def test_a_reader_that_stalls_loses_lines_and_is_told_how_many(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventlog, "PATIENCE", 0.01)
-    log = EventLog("w", LineWriter(pipe.writer), lambda _: True)
+    monkeypatch.setattr(writer, "PATIENCE", 0.01)
+    log = EventLog("w", LineWriter(pipe.writer).write, lambda _: True)
     for number in range(5000):
         log.tell("wire_fault", number=number, detail="x" * 100)
     seen = [json.loads(line) for line in pipe.read()]
@@ -101,8 +103,8 @@ def test_a_reader_that_stalls_loses_lines_and_is_told_how_many(
 def test_a_line_longer_than_a_pipe_takes_at_once_is_never_torn(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventlog, "PATIENCE", 0.01)
-    write = LineWriter(pipe.writer)
+    monkeypatch.setattr(writer, "PATIENCE", 0.01)
+    write = LineWriter(pipe.writer).write
     written = [str(number) * 50_000 for number in range(4) if write(str(number) * 50_000)]
     found = b""
     for _ in range(20):
@@ -114,11 +116,11 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_never_torn(
 
 
 def test_a_reader_that_went_away_is_nobody_to_wait_for(pipe: Pipe) -> None:
-    write = LineWriter(pipe.writer)
+    write = LineWriter(pipe.writer).write
     os.close(pipe.reader)
     assert all(write("x") for _ in range(3))
 
 
 def test_a_line_that_is_no_unicode_text_is_escaped(pipe: Pipe) -> None:
-    assert LineWriter(pipe.writer)("\udc80")
+    assert LineWriter(pipe.writer).write("\udc80")
     assert pipe.read() == ["\\udc80"]

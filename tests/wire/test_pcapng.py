@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from lab.wire.pcapng import (
     Packet,
     Writer,
     read,
+    resume,
     write,
 )
 
@@ -34,6 +36,9 @@ CAPTURES = st.builds(
 SMALL = Capture(
     "run 1", (Interface("wire", LINK_RAW),), (Packet(1_000_000_001, b"abcde", comment="dropped"),)
 )
+
+
+AGAIN = Packet(2_000_000_002, b"fghij", comment="sent again")
 
 
 def octets_of(capture: Capture) -> bytes:
@@ -137,3 +142,58 @@ def test_a_comment_that_is_too_long_is_cut_to_what_an_option_holds() -> None:
     assert set(found.comment) == {"ä"}
     assert set(found.packets[0].comment) == {"€"}
     assert len(found.comment) == 32_500
+
+
+def resumed(octets: bytes, *packets: Packet) -> bytes:
+    """A file of these octets, gone on with by whoever writes SMALL."""
+    stream = io.BytesIO(octets)
+    writer = resume(stream, SMALL.interfaces, SMALL.comment)
+    for packet in packets:
+        writer.packet(packet)
+    return stream.getvalue()
+
+
+WHOLE = octets_of(replace(SMALL, packets=(*SMALL.packets, AGAIN)))
+HEADER = octets_of(replace(SMALL, packets=()))
+
+
+def test_a_capture_is_gone_on_with_in_its_one_section() -> None:
+    assert resumed(GOOD, AGAIN) == WHOLE
+    assert resumed(GOOD) == GOOD
+    assert resumed(WHOLE, AGAIN) == WHOLE + WHOLE[len(GOOD) :]
+
+
+@pytest.mark.parametrize("kept", range(len(GOOD)))
+def test_what_was_cut_off_gives_way(kept: int) -> None:
+    """Also a file of which not even the header was written."""
+    assert resumed(GOOD[:kept], AGAIN) == HEADER + WHOLE[len(GOOD) :]
+
+
+@given(CAPTURES, st.data())
+def test_what_is_gone_on_with_can_be_read(capture: Capture, data: st.DataObject) -> None:
+    octets = octets_of(capture)
+    stream = io.BytesIO(octets[: data.draw(st.integers(0, len(octets)))])
+    writer = resume(stream, capture.interfaces, capture.comment)
+    writer.packet(AGAIN)
+    *before, last = read(stream.getvalue()).packets
+    assert tuple(before) == capture.packets[: len(before)]
+    assert last == AGAIN
+
+
+FOREIGN = [
+    (octets_of(replace(SMALL, comment="run 2")), "begins otherwise"),
+    (octets_of(replace(SMALL, interfaces=(Interface("wire", LINK_ETHERNET),))), "begins otherwise"),
+    (b"what somebody wrote", "begins otherwise"),
+    (b"x", "begins otherwise"),
+    (GOOD[:-4] + bytes(4), "ends with another length"),
+    (GOOD + struct.pack("<II", 6, 13) + bytes(5), "13 octets"),
+    (GOOD + GOOD, "not one section"),
+]
+
+
+@pytest.mark.parametrize(("octets", "says"), FOREIGN)
+def test_another_capture_is_left_as_it_is(octets: bytes, says: str) -> None:
+    stream = io.BytesIO(octets)
+    with pytest.raises(CaptureError, match=says):
+        resume(stream, SMALL.interfaces, SMALL.comment)
+    assert stream.getvalue() == octets

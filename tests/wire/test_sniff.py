@@ -41,6 +41,23 @@ def scene(name: str, directory: Path) -> dict[str, Any]:
     return found
 
 
+def sniff(*arguments: str) -> dict[str, Any]:
+    """What a sniffer that cannot begin tells last."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.wire", "sniff", "--vantage", "x", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["event"] == "wire_failed"
+    assert isinstance(told, dict)
+    return told
+
+
 def captured(path: str) -> Capture:
     return read(Path(path).read_bytes())
 
@@ -79,6 +96,17 @@ def test_on_loopback_every_packet_is_there_once(tmp_path: Path) -> None:
     assert packet.octets[42:] == b"inside"
 
 
+def test_a_sniffer_that_is_started_again_goes_on_with_its_file(tmp_path: Path) -> None:
+    found = scene("again", tmp_path)
+    packets = captured(found["file"]).packets
+    told = [events[-1] for events in found["events"]]
+    assert [event["event"] for event in told] == ["capture_stopped"] * 3
+    # the block that was cut off is one of them
+    assert len(packets) == sum(event["packets"] for event in told) - 1
+    texts = [packet.octets[42:] for packet in packets]
+    assert texts.index(b"life 0") < texts.index(b"life 2")
+
+
 def test_a_sniffer_whose_interface_goes_says_so(tmp_path: Path) -> None:
     found = scene("gone", tmp_path)
     assert found["code"] == 4
@@ -115,6 +143,18 @@ def test_without_the_right_it_is_named(tmp_path: Path) -> None:
     assert not found["exists"]
 
 
+def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not root: a sniffer needs NET_RAW")
+    other = tmp_path / "x.pcapng"
+    other.write_text("mine")
+    event = sniff("--interface", "lo", "--out", str(other))
+    assert event["detail"] == (
+        f"{other}: exists and is not this sniffer's (another capture: it begins otherwise): name a new file"
+    )
+    assert other.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("interface", "out", "says"),
     [
@@ -125,18 +165,7 @@ def test_without_the_right_it_is_named(tmp_path: Path) -> None:
 def test_what_a_sniffer_cannot_have_is_named(interface: str, out: str, says: str, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("not root: a sniffer needs NET_RAW")
-    command = [sys.executable, "-m", "lab.wire", "sniff", "--vantage", "x", "--interface", interface]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / out)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 4
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["event"] == "wire_failed"
+    told = sniff("--interface", interface, "--out", str(tmp_path / out))
     assert told["detail"].endswith(says)
 
 

@@ -1,4 +1,4 @@
-"""The daemon's side of the control socket.
+"""The serving side of a control socket: a line is asked, a line is answered.
 
 Rules:
 
@@ -17,30 +17,34 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from node.control.protocol import MAX_REQUEST, Request, RequestError, answer, parse_request, refusal
+from linetalk.answers import RequestError, answer, refusal
 
 #: Connections at one time: a healthcheck, a few people, a lab.
 MAX_CONNECTIONS = 16
 #: Seconds that a connection may stay silent.
 IDLE = 60.0
 
-Handler = Callable[[Request], Mapping[str, Any]]
+#: Carries out a request line; the fields of the answer. Raises RequestError.
+Handler = Callable[[bytes], Mapping[str, Any]]
 
 
 class ControlServer:
-    """Listens on a Unix socket. `handler` carries out a request, or raises RequestError; what else it
-    raises is a bug
-    and goes to `failed`."""
+    """Listens on a Unix socket. What `handler` raises besides RequestError is a bug, and goes to `failed`.
 
-    def __init__(self, path: str, handler: Handler, failed: Callable[[BaseException], None]) -> None:
-        self._path, self._handler, self._failed = path, handler, failed
+    `most`: octets of a request line.
+    """
+
+    def __init__(
+        self, path: str, handler: Handler, failed: Callable[[BaseException], None], most: int
+    ) -> None:
+        self._path, self._handler, self._failed, self._most = path, handler, failed, most
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Begin to listen. Raises OSError where the path cannot be used."""
         listener = listen(self._path)
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=MAX_REQUEST)
+        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=self._most)
 
     async def stop(self) -> None:
         """Stop listening, drop connections and remove the socket file."""
@@ -63,7 +67,7 @@ class ControlServer:
         try:
             await self._serve(reader, writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
-            # The client went away, fell silent, or the node stops: nothing is left to answer.
+            # The client went away, fell silent, or we stop: nothing is left to answer.
             writer.transport.abort()
         except BaseException as error:
             self._failed(error)
@@ -78,7 +82,7 @@ class ControlServer:
             except asyncio.IncompleteReadError:
                 return
             except asyncio.LimitOverrunError:
-                writer.write(refusal(f"a request has at most {MAX_REQUEST} octets"))
+                writer.write(refusal(f"a request has at most {self._most} octets"))
                 await writer.drain()
                 return
             writer.write(self._answer(line))
@@ -86,7 +90,7 @@ class ControlServer:
 
     def _answer(self, line: bytes) -> bytes:
         try:
-            return answer(self._handler(parse_request(line)))
+            return answer(self._handler(line))
         except RequestError as error:
             return refusal(str(error))
 
@@ -116,10 +120,15 @@ def _remove_stale(path: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise OSError(errno.EEXIST, "exists and is no socket")
+    if _answers(path):
+        raise OSError(errno.EADDRINUSE, "another process listens on it")
+    os.unlink(path)
+
+
+def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
-            return
-    raise OSError(errno.EADDRINUSE, "another process listens on it")
+            return False
+    return True
