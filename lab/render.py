@@ -67,7 +67,7 @@ _PHRASES: Mapping[str, Phrase] = {
         "peer's certificate chain verified against the CA", ("subject", "issuer")
     ),
     "peer_identity_verified": Phrase("peer's identity verified", ("identity",)),
-    "peer_auth_verified": Phrase("peer's AUTH verified", ("method",)),
+    "peer_auth_verified": Phrase("peer's AUTH verified", ("method", "scheme")),
     "authentication_failed": Phrase("authentication FAILED", ("reason", "detail", "peer"), _T),
     "ike_sa_established": Phrase("IKE SA established", ("peer_identity", "suite"), _M),
     "ike_sa_failed": Phrase("IKE SA failed", ("reason", "peer"), _T),

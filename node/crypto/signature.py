@@ -264,8 +264,9 @@ def verify_auth(
     data: bytes,
     octets: bytes,
     accepted: frozenset[HashId] = STRONG_HASHES,
-) -> None:
-    """Verify an AUTH payload over `octets` with the key of a SubjectPublicKeyInfo.
+) -> str:
+    """Verify an AUTH payload over `octets` with the key of a SubjectPublicKeyInfo; returns the name of the
+    algorithm that method 14 chose, nothing for a method that says it itself.
 
     Accepts method 14 and the classic ECDSA methods 9 to 11 with the hashes `accepted`; method 1 only where
     SHA1 is one of these. Raises AuthError: UNSUPPORTED_METHOD, BAD_SIGNATURE, WEAK_KEY,
@@ -278,7 +279,8 @@ def verify_auth(
                 AuthFailure.BAD_SIGNATURE, "the AUTH data ends before its AlgorithmIdentifier does"
             )
         verify_signature(public_key, data[1:end], data[end:], octets, accepted)
-    elif method == AuthMethod.RSA_SIGNATURE:
+        return _BY_IDENTIFIER[data[1:end]].name
+    if method == AuthMethod.RSA_SIGNATURE:
         _verify_rsa_sha1(public_key, data, octets, accepted)
     elif method in _CLASSIC:
         _verify_classic(public_key, method, data, octets, accepted)
@@ -286,6 +288,7 @@ def verify_auth(
         known = ", ".join(map(str, (AuthMethod.DIGITAL_SIGNATURE, *_CLASSIC)))
         detail = f"the peer authenticates by {method}, accepted are {known}"
         raise AuthError(AuthFailure.UNSUPPORTED_METHOD, detail)
+    return ""
 
 
 def _verify_rsa_sha1(public_key: bytes, data: bytes, octets: bytes, accepted: frozenset[HashId]) -> None:

@@ -74,9 +74,9 @@ def verify(
     """
     if isinstance(peer, SharedKeyPeer):
         _verify_shared_key(peer, prf_id, auth, signed)
-    else:
-        verify_auth(peer.public_key, auth.method, auth.data, signed, hashes)
-    return AuthVerified(peer, auth.method)
+        return AuthVerified(peer, auth.method)
+    scheme = verify_auth(peer.public_key, auth.method, auth.data, signed, hashes)
+    return AuthVerified(peer, auth.method, scheme)
 
 
 def _verify_shared_key(peer: SharedKeyPeer, prf_id: PrfId, auth: Authentication, signed: bytes) -> None:

@@ -41,8 +41,9 @@ class SharedKeyPeer:
 @dataclass(frozen=True, slots=True)
 class AuthVerified:
     """The peer's AUTH payload was verified over the captured octets, by `method`, with what `peer` holds: the
-    key of its certificate, or the shared secret.
+    key of its certificate, or the shared secret. `scheme` is the algorithm of a signature by method 14.
     """
 
     peer: VerifiedPeer | SharedKeyPeer
     method: AuthMethod
+    scheme: str = ""

@@ -243,11 +243,23 @@ def is_hashes(payload: Payload) -> bool:
     return isinstance(payload, Notify) and payload.notify_type == NotifyType.SIGNATURE_HASH_ALGORITHMS
 
 
-@pytest.mark.parametrize("kind", ["p256", "p384", "p521", "ed25519", "ed448", "rsa"])
+SCHEME_OF = {
+    "p256": "ECDSA with SHA-256",
+    "p384": "ECDSA with SHA-384",
+    "p521": "ECDSA with SHA-512",
+    "ed25519": "Ed25519",
+    "ed448": "Ed448",
+    "rsa": "RSA with SHA-256",
+}
+
+
+@pytest.mark.parametrize("kind", SCHEME_OF)
 def test_every_kind_of_key(codec: str, kind: str) -> None:
     pair = Pair(codec, with_key(INITIATOR, kind), with_key(RESPONDER, kind)).establish()
     assert pair.up()
     assert method_at(pair, "initiator") == method_at(pair, "responder") == "DIGITAL_SIGNATURE"
+    for node in (pair.initiator, pair.responder):
+        assert node.event(E.PEER_AUTH_VERIFIED).fields["scheme"] == SCHEME_OF[kind]
 
 
 @pytest.mark.parametrize("who", ["initiator", "responder", "both"])
@@ -256,6 +268,9 @@ def test_rsassa_pss(codec: str, who: str) -> None:
     responder = with_key(RESPONDER, "rsa", pss=who != "initiator")
     pair = Pair(codec, initiator, responder).establish()
     assert pair.up()
+    for node, other in ((pair.initiator, "responder"), (pair.responder, "initiator")):
+        by_pss = node.event(E.PEER_AUTH_VERIFIED).fields["scheme"] == "RSASSA-PSS with SHA-256"
+        assert by_pss is (who in (other, "both"))
 
 
 @pytest.mark.parametrize("old", ["initiator", "responder"])

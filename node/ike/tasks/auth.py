@@ -222,7 +222,8 @@ def _authenticate(sa: IkeSa, shake: Handshake, message: Message, auth_nonces: by
     else:
         signed = captured.signed_by_initiator(shake.prf, keys.sk_pi, body, auth_nonces)
     proof = transcript.verify(peer, shake.prf, auth, signed, _hashes_accepted(sa))
-    sa.event(EventName.PEER_AUTH_VERIFIED, method=str(auth.method))
+    scheme = {"scheme": proof.scheme} if proof.scheme else {}
+    sa.event(EventName.PEER_AUTH_VERIFIED, method=str(auth.method), **scheme)
     return proof
 
 
