@@ -100,9 +100,18 @@ def test_what_a_strongswan_is_told_our_node_is_told() -> None:
     assert made["tun"]["address"] == "fd00:1::1"
 
 
-@pytest.mark.parametrize(("auth", "asked"), [("rsa", None), ("ecdsa", None), ("pss", "pss"), ("psk", "psk")])
-def test_only_what_the_key_does_not_say_must_be_asked_for(auth: str, asked: str | None) -> None:
-    assert ours.config({"auth": auth}).get("ike", {}).get("authentication") == asked
+@pytest.mark.parametrize(
+    ("auth", "asked"),
+    [
+        ("rsa", {}),
+        ("ecdsa", {}),
+        ("pss", {"local": {"rsa_pss": True}}),
+        ("psk", {"local": {"auth": "psk"}, "peer": {"auth": "psk"}}),
+    ],
+)
+def test_only_what_the_key_does_not_say_must_be_asked_for(auth: str, asked: dict[str, object]) -> None:
+    made = ours.config({"auth": auth})
+    assert {name: made[name] for name in ("local", "peer") if name in made} == asked
 
 
 def test_the_key_of_a_cell_is_the_nodes_and_not_a_part_of_its_configuration() -> None:
