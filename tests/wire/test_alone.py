@@ -1,4 +1,4 @@
-"""The package runs where nothing of the project is but itself, on a bare interpreter."""
+"""The package runs where nothing of the project is but itself and linetalk, on a bare interpreter."""
 
 import json
 import shutil
@@ -11,13 +11,12 @@ from tests.wire.conftest import Rig
 from tests.wire.support import esp
 
 
-def test_a_relay_from_a_copy_of_its_own_package(rig: Rig, tmp_path: Path) -> None:
+def test_a_relay_from_a_copy_of_the_two_packages(rig: Rig, tmp_path: Path) -> None:
     place = tmp_path / "opt"
     (place / "lab").mkdir(parents=True)
     shutil.copy(ROOT / "lab" / "__init__.py", place / "lab")
-    shutil.copytree(
-        ROOT / "lab" / "wire", place / "lab" / "wire", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for package in ("lab/wire", "linetalk"):
+        shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
     # -S: without site-packages
     command = [sys.executable, "-S", "-B", "-W", "error", "-m", "lab.wire", "relay"]
     environment = {"WIRE_CONFIG": json.dumps(rig.config()), "PYTHONPATH": str(place)}
