@@ -120,6 +120,15 @@ _PHRASES: Mapping[str, Phrase] = {
 }
 
 
+#: Notifications of nearly every message, as strongSwan's log has them: a line is for the eye.
+_SHORT: Mapping[str, str] = {
+    "N(NAT_DETECTION_SOURCE_IP)": "N(NATD_S_IP)",
+    "N(NAT_DETECTION_DESTINATION_IP)": "N(NATD_D_IP)",
+    "N(IKEV2_FRAGMENTATION_SUPPORTED)": "N(FRAG_SUP)",
+    "N(SIGNATURE_HASH_ALGORITHMS)": "N(HASH_ALG)",
+    "N(INITIAL_CONTACT)": "N(INIT_CONTACT)",
+}
+
 #: Every event that a node can tell.
 EVENTS = frozenset(_PHRASES)
 
@@ -169,7 +178,7 @@ def _worth(value: object) -> bool:
 
 def _value(value: object) -> str:
     if isinstance(value, list):
-        return ",".join(printable(str(item)) for item in value)
+        return ",".join(printable(_SHORT.get(str(item), str(item))) for item in value)
     text = printable(str(value))
     return f'"{text}"' if " " in text else text
 

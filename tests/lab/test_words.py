@@ -72,6 +72,13 @@ LINES = [
 ]
 
 
+def test_notifications_of_every_message_are_short() -> None:
+    payloads = ["SA", "N(NAT_DETECTION_SOURCE_IP)", "N(COOKIE)", "N(SIGNATURE_HASH_ALGORITHMS)"]
+    told = NodeEvent(NOON, "a", "ike_sa_init_sent", {"payloads": payloads})
+    line = log_line(told, NodeColours(["a"]), Style(False))
+    assert line.endswith("payloads=SA,N(NATD_S_IP),N(COOKIE),N(HASH_ALG)")
+
+
 @pytest.mark.parametrize(("line", "wanted"), LINES)
 def test_reading_the_event_stream(line: str, wanted: Told) -> None:
     found = parse_line("a", line)
