@@ -90,6 +90,9 @@ class Agenda:
             if payloads is not None:
                 self.active = task
                 return task, payloads
+        if not len(self):
+            # What was put off has lost its point: nobody is out of step.
+            self._since = None
         return None
 
     def finish(self) -> Task | None:

@@ -109,8 +109,8 @@ class Context:
 
     `signer` is our private key, or the secret that we share with our peers; `certificates` are empty with
     such a secret. `close` ends another IKE SA, by our SPI: silently, with a reason, at a time. `ike_spi`
-    makes a free SPI. `newest` is the highest sequence number of the ESP packets that came to an inbound SPI,
-    0 for none.
+    makes a free SPI. `has_room`: one more IKE SA is within the limits. `newest` is the highest sequence
+    number of the ESP packets that came to an inbound SPI, 0 for none.
     """
 
     settings: Settings
@@ -126,6 +126,7 @@ class Context:
     pools: Pools
     close: Callable[[bytes, str, float], None]
     ike_spi: Callable[[], bytes]
+    has_room: Callable[[], bool]
     newest: Callable[[bytes], int]
     fragments: Budget = field(default_factory=Budget)
 

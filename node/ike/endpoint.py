@@ -106,6 +106,7 @@ class Endpoint:
             Pools(settings.pool, settings.pool_reserved),
             self._close,
             self._new_spi,
+            self._has_room,
             lambda spi: self._newest(spi),
         )
         self._newest: Callable[[bytes], int] = lambda spi: 0
@@ -306,7 +307,7 @@ class Endpoint:
             return
         proven = self._gate.proves(envelope, path, now)
         weaker = self._half_open.admit(path, proven=proven)
-        if len(self._sas) >= self._context.settings.limits.ike_sas:
+        if not self._has_room():
             raise PeerMisbehaved(DropReason.SA_LIMIT, f"{len(self._sas)} IKE SAs")
         try:
             offer = init.judge_request(self._context.codec.read(envelope), self._context.settings)
@@ -414,6 +415,9 @@ class Endpoint:
         if isinstance(sa.data, Established):
             self._half_open.settle(spi)
         self._timers.set(spi, sa.deadline())
+
+    def _has_room(self) -> bool:
+        return len(self._sas) < self._context.settings.limits.ike_sas
 
     def _new_spi(self) -> bytes:
         while True:

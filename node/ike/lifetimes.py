@@ -22,7 +22,7 @@ def pass_time(sa: IkeSa, now: float) -> None:
     if isinstance(sa.data, Established | Rekeyed) and _is_due(sa.times.expires_at, now):
         over = "its lifetime is over" if isinstance(sa.data, Established) else "replaced, and not deleted"
         sa.times = Times()
-        rekey.delete_ike(sa, over, now)
+        rekey.delete_ike(sa, over, now, heir=False)
         return
     if not isinstance(sa.data, Established):
         return

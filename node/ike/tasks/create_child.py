@@ -37,6 +37,9 @@ from node.model.secret import Secret
 #: Child SAs of one IKE SA, those that are being replaced included: more than any lab needs, little enough
 #: that no peer fills the SAD.
 MAX_CHILDREN = 64
+#: Deletions of Child SAs that we have not heard of, kept while a request is in flight: an honest peer deletes
+#: the one that it has just made.
+MAX_STILLBORN = 64
 #: How often a request is sent again for another group.
 MAX_GROUPS = 3
 
@@ -257,7 +260,7 @@ def _take_heir(sa: IkeSa, old: bytes, heir: Rival) -> None:
 def deleted_by_peer(sa: IkeSa, outbound_spis: tuple[bytes, ...], now: float) -> tuple[bytes, ...]:
     """Take down the Child SAs whose packets to the peer carry these SPIs; returns our SPIs for the answer."""
     active = sa.agenda.active
-    if isinstance(active, CreateChild):
+    if isinstance(active, CreateChild) and len(active.stillborn) + len(outbound_spis) <= MAX_STILLBORN:
         known = {owned.child.outbound_spi for owned in sa.children.values()}
         active.stillborn |= {spi for spi in outbound_spis if spi not in known}
     return remove_deleted(sa, frozenset(outbound_spis), now)

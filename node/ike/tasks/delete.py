@@ -51,21 +51,21 @@ class DeleteChild:
 
 
 class DeleteIke:
-    """End the IKE SA when its rekey is through, whichever IKE SA has taken its place by then."""
+    """End the IKE SA when its rekey is through; with `heir` whichever IKE SA has taken its place by then."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
 
-    def __init__(self, sa: IkeSa, reason: str) -> None:
-        self._sa, self._reason = sa, reason
+    def __init__(self, sa: IkeSa, reason: str, *, heir: bool = True) -> None:
+        self._sa, self._reason, self._heir = sa, reason, heir
 
     def key(self) -> object:
         """Once."""
         return "delete IKE"
 
     def move(self, sa: IkeSa) -> bool:
-        """It is the new one that is to end."""
+        """It is the new one that is to end, unless only the age of the old one asks for it."""
         self._sa = sa
-        return True
+        return self._heir
 
     def build(self, now: float) -> tuple[Payload, ...] | None:
         """Nothing of its own: it enters the phase that sends the last request."""

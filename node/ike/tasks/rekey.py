@@ -37,6 +37,9 @@ from node.model.secret import Secret
 
 #: Seconds for which an IKE SA waits to be deleted by whoever replaced it, or lost: then we do it ourselves.
 ABANDONED = 60.0
+#: Seconds for which an IKE SA that the peer made while we were making one waits for its part: longer than any
+#: request is repeated.
+UNCLAIMED = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +146,15 @@ def rekey(sa: IkeSa, now: float) -> None:
     sa.ask(RekeyIke(sa), now)
 
 
-def delete_ike(sa: IkeSa, reason: str, now: float) -> None:
+def delete_ike(sa: IkeSa, reason: str, now: float, *, heir: bool = True) -> None:
     """Delete the IKE SA and with it all its Child SAs (RFC 7296 1.4.1).
 
-    Where we are replacing it that must be through first: the peer may have the new one already.
+    Where we are replacing it that must be through first: the peer may have the new one already. `heir`: that
+    one is to end, too, then.
     """
     if isinstance(sa.data, Established) and isinstance(sa.agenda.active, RekeyIke):
         sa.agenda.drop(lambda task: True)
-        sa.ask(DeleteIke(sa, reason), now)
+        sa.ask(DeleteIke(sa, reason, heir=heir), now)
     else:
         sa.begin_delete(reason, (Delete(ProtocolId.IKE),), now)
 
@@ -160,6 +164,10 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     active = sa.agenda.active
     if isinstance(active, CreateChild | DeleteChild):
         return refused(sa, Notify(NotifyType.TEMPORARY_FAILURE))
+    if isinstance(active, RekeyIke) and active.living_rival() is not None:
+        return refused(sa, Notify(NotifyType.TEMPORARY_FAILURE))
+    if not sa.context.has_room():
+        return refused(sa, Notify(NotifyType.NO_ADDITIONAL_SAS))
     try:
         choice, public = _judge(sa, message)
     except PeerIncompatible as error:
@@ -172,7 +180,7 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     new = successor(sa, choice, spis, nonces, pair.shared(public), now, is_initiator=False)
     if isinstance(active, RekeyIke):
         active.rival = Rival(new, min(nonces))
-        new.predecessor = sa
+        new.predecessor, new.times = sa, Times(expires_at=now + UNCLAIMED)
         sa.touched.append(new)
     else:
         hand_over(sa, new)
@@ -219,7 +227,6 @@ def successor(
     new.life.heard(now)
     protection = shares.protection_of(suite, keys, is_initiator, context.entropy)
     new.data = Established(suite, protection, old.proof, now)
-    new.times = times(context.settings.ike_lifetime, now, context.entropy)
     _tell_keys(new, choice, shared, keys)
     return new
 
@@ -233,9 +240,10 @@ def _tell_keys(new: IkeSa, choice: Choice, shared: Secret, keys: IkeKeys) -> Non
 
 def hand_over(sa: IkeSa, new: IkeSa) -> None:
     """The new IKE SA inherits the Child SAs and what is still to be asked (RFC 7296 2.8)."""
-    if not isinstance(sa.data, Established):
-        raise LocalMisuse(f"an IKE SA hands over in phase {sa.phase}")
+    if not isinstance(sa.data, Established) or not isinstance(new.data, Established):
+        raise LocalMisuse(f"an IKE SA hands over in phase {sa.phase} to one in phase {new.phase}")
     new.predecessor = None
+    new.times = times(sa.context.settings.ike_lifetime, new.data.since, sa.context.entropy)
     identity = sa.data.proof.peer.identity
     for owned in sa.children.values():
         new.add_child(replace(owned, child=replace(owned.child, ike_spi=new.local_spi)))
