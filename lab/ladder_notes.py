@@ -16,7 +16,7 @@ NOTES: Mapping[str, tuple[str, tuple[str, ...], Kind]] = {
     "cookies_required": ("cookies required, half-open IKE SAs", ("half_open",), Kind.STATE),
     "cookies_lifted": ("cookies no longer required", (), Kind.STATE),
     "proposal_chosen": ("proposal chosen", ("suite",), Kind.STATE),
-    "peer_auth_verified": ("peer authenticated", ("method",), Kind.STATE),
+    "peer_auth_verified": ("peer authenticated", ("method", "scheme"), Kind.STATE),
     "ike_sa_established": ("IKE SA ESTABLISHED", ("peer_identity",), Kind.STATE),
     "child_sa_installed": ("Child SA keys installed", ("inbound_spi", "outbound_spi"), Kind.KEYS),
     "child_sa_expiring": ("Child SA will soon stop sending", ("outbound_spi",), Kind.TROUBLE),

@@ -10,6 +10,7 @@ from node.control.protocol import Request
 from node.daemon.node import Node
 from node.ike.children import ChildState
 from node.ike.status import SaStatus
+from node.model.message import host_port
 from node.net import clock
 from node.version import VERSION
 
@@ -105,7 +106,7 @@ def _initiate(node: Node) -> dict[str, Any]:
     if not node.config.peer.address:
         raise RequestError("peer.address is not set, so there is nobody to initiate to")
     node.initiate()
-    return {"initiated": f"{node.config.peer.address}:{node.config.peer.port}"}
+    return {"initiated": host_port(node.config.peer.address, node.config.peer.port)}
 
 
 def _each_ike_sa(node: Node, request: Request, act: Callable[[bytes], None]) -> int:

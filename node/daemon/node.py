@@ -44,7 +44,7 @@ from node.ike.outputs import (
 from node.ike.ratelimit import TokenBucket
 from node.model.child import ChildSa
 from node.model.events import EventName
-from node.model.message import Path
+from node.model.message import Path, host_port
 from node.model.selectors import IPAddress, network
 from node.net import clock
 from node.net.steer import Steer
@@ -190,7 +190,7 @@ class Node:
             path = await find_path(udp, peer.address, peer.port)
             self._refuse_loop(path)
         except OSError as error:
-            fields = {"peer": f"{peer.address}:{peer.port}", "role": "initiator"}
+            fields = {"peer": host_port(peer.address, peer.port), "role": "initiator"}
             self.log.emit(EventName.IKE_SA_FAILED, **fields, reason=f"peer.address: {error}")
             self._outcome(False)
             return

@@ -17,7 +17,7 @@ from node.ike.outputs import MoveSa, SaMoved
 from node.ike.phases import InitReplied
 from node.ike.sa import IkeSa
 from node.model.events import EventName
-from node.model.message import Path
+from node.model.message import Path, host_port
 
 
 def leave_ike_port(sa: IkeSa) -> None:
@@ -35,7 +35,7 @@ def follow(sa: IkeSa, path: Path) -> None:
         sa.path = path
     elif _may_follow(sa) and (path.carries_esp or not old.carries_esp):
         sa.path = path
-        local = f"{path.local_host}:{path.local_port}"
+        local = host_port(path.local_host, path.local_port)
         sa.event(EventName.PEER_MOVED, old=old.peer, new=path.peer, local=local)
         sa.context.emit(SaMoved(sa.local_spi, path))
         for spi, owned in sa.children.items():

@@ -57,6 +57,11 @@ class Header:
         return self.version >> 4
 
 
+def host_port(host: str, port: int) -> str:
+    """`192.0.2.1:500`, of IPv6 `[2001:db8::1]:500` (RFC 5952 6)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """Where a datagram came from or goes to: our address and port, the peer's address and port.
@@ -72,8 +77,8 @@ class Path:
 
     @property
     def peer(self) -> str:
-        """The peer's address and port as `host:port`."""
-        return f"{self.peer_host}:{self.peer_port}"
+        """The peer's address and port, as `host_port` writes them."""
+        return host_port(self.peer_host, self.peer_port)
 
     def __str__(self) -> str:
         return f"{self.local_host}[{self.local_port}]...{self.peer_host}[{self.peer_port}]"

@@ -52,6 +52,32 @@ MACS = {
 }
 
 
+SCHEMES = {
+    "p256": "ECDSA with SHA-256",
+    "p384": "ECDSA with SHA-384",
+    "p521": "ECDSA with SHA-512",
+    "ed25519": "Ed25519",
+    "ed448": "Ed448",
+    "rsa": "RSA with SHA-256",
+    "pss": "RSASSA-PSS with SHA-256",
+}
+
+
+@pytest.mark.parametrize(("kind", "scheme"), SCHEMES.items())
+def test_the_event_names_the_algorithm_of_the_signature(codec: str, kind: str, scheme: str) -> None:
+    key = "rsa" if kind == "pss" else kind
+    made = (with_key(who, key, pss=kind == "pss") for who in (INITIATOR, RESPONDER))
+    pair = Pair(codec, *made).establish()
+    for node in (pair.initiator, pair.responder):
+        told = node.event(E.PEER_AUTH_VERIFIED).fields
+        assert (told["method"], told["scheme"]) == ("DIGITAL_SIGNATURE", scheme)
+
+
+def test_a_secret_has_no_algorithm_of_a_signature(codec: str) -> None:
+    for node in (shared(codec).establish().initiator, shared(codec).establish().responder):
+        assert "scheme" not in node.event(E.PEER_AUTH_VERIFIED).fields
+
+
 @pytest.mark.parametrize(("prf", "expected"), MACS.items(), ids=map(str, MACS))
 def test_the_mac_is_that_of_rfc_7296(prf: PrfId, expected: str) -> None:
     """Made with `openssl dgst -sha256 -mac HMAC -macopt hexkey:...`, of the pad, then of 00 to 3f."""
