@@ -139,7 +139,7 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         capabilities=("NET_ADMIN", "SETUID", "SETGID"),
         devices=(TUN_DEVICE,),
         networked=True,
-        sysctls=IPV6 if ":" in config["tun"]["address"] else {},
+        sysctls=IPV6 if ":" in config["tun"].get("address", "") else {},
         labels=marks.labels(plan.name, plan.role),
     )
 

@@ -26,9 +26,34 @@ def subject(document: Document) -> Document:
     if "secret" in settings:
         nodes[SUBJECT]["psk"] = settings["secret"]
     made["profile"] = "rfc7296"
+    expect = made["expect"][SUBJECT]
+    made["expect"][SUBJECT] = {**expect, "events": [_told(event) for event in expect["events"]]}
     if role == Role.INITIATOR:
         made["steps"] = [step for step in made.get("steps", ()) if not _opens(step)]
     return made
+
+
+#: Our node tells with a message that it is in fragments.
+_IN_FRAGMENTS: Document = {"fragments": {"least": 2}}
+_TOLD: Mapping[str, Document] = {
+    "message_fragmented": {"event": "ike_auth_sent", "where": _IN_FRAGMENTS},
+    "message_reassembled": {"event": "ike_auth_received", "where": _IN_FRAGMENTS},
+}
+
+
+def _told(event: Document | str) -> Document | str:
+    """What our node tells where a strongSwan tells this: the same, but for fragments and single addresses."""
+    if isinstance(event, str):
+        return _TOLD.get(event, event)
+    where = {name: _plain(value) for name, value in event.get("where", {}).items()}
+    return {**event, "where": where} if where else event
+
+
+def _plain(value: object) -> object:
+    """One address without the length of its prefix."""
+    if isinstance(value, dict) and str(value.get("contains")).endswith("/32"):
+        return {"contains": value["contains"].removesuffix("/32")}
+    return value
 
 
 def _opens(step: Document) -> bool:
@@ -37,10 +62,14 @@ def _opens(step: Document) -> bool:
 
 
 def config(settings: Settings) -> Document:
-    """The node's configuration that says the same."""
+    """The node's configuration that says the same.
+
+    An inner address that is lent, and the selectors of whom it is lent to (`dynamic`), need no words: they
+    follow from `child.virtual_ip` and `child.pool` (RFC 7296 2.19).
+    """
     made: Document = {"demo": {"message": "", "pings": 0}}
     for name, value in settings.items():
-        if rule := _RULES.get(name):
+        if (rule := _RULES.get(name)) and value not in ([], ["dynamic"]):
             _set(made, *rule(value))
     # Our key says by which signature we authenticate; of RSA's two, PSS must be asked for.
     if settings.get("auth") == Auth.PSS:
@@ -68,14 +97,8 @@ def _as(path: str) -> Rule:
     return lambda value: (path, value)
 
 
-def _selector(text: str) -> str:
-    """Whatever address is lent, it is one of these (RFC 7296 2.19)."""
-    return "0.0.0.0/0" if text == "dynamic" else text
-
-
 def _inner(addresses: list[str]) -> tuple[str, object]:
-    """Without an address of its own the node asks for one (RFC 7296 2.19)."""
-    return "tun.address", addresses[0].partition("/")[0] if addresses else ""
+    return "tun.address", addresses[0].partition("/")[0]
 
 
 _RULES: Mapping[str, Rule] = {
@@ -83,8 +106,8 @@ _RULES: Mapping[str, Rule] = {
     "peer_identity": _as("peer.identity"),
     "ike": _as("ike.proposals"),
     "esp": _as("child.proposals"),
-    "local_ts": lambda value: ("child.local_ts", [_selector(ts) for ts in value]),
-    "remote_ts": lambda value: ("child.remote_ts", [_selector(ts) for ts in value]),
+    "local_ts": _as("child.local_ts"),
+    "remote_ts": _as("child.remote_ts"),
     "inner": _inner,
     "dpd": _as("ike.liveness.interval"),
     "vips": lambda value: ("child.virtual_ip", ["any4"]),

@@ -111,29 +111,3 @@ def test_a_lab_of_strongswan_can_be_looked_at_and_asked(
     # NET_BIND_SERVICE, NET_ADMIN and NET_RAW at most; charon keeps but the second of them.
     assert found["CapBnd"] == 1 << 10 | 1 << 12 | 1 << 13
     assert found["CapEff"] == 1 << 12
-
-
-OURS = {"profile": "rfc7296", "listen": {"port": 4500}, "peer": {"port": 4500}}
-
-
-@pytest.mark.parametrize("role", ["initiator", "responder"])
-def test_the_labs_own_node_and_strongswan_authenticate_each_other(runner: Runner, role: str) -> None:
-    """Both exchanges of RFC 7296 between two implementations; everything on the port with the marker."""
-    roles = documents.roles(role)
-    expect: Document = {
-        "events": ["peer_auth_verified", "ike_sa_established"],
-        "never": ["authentication_failed"],
-    }
-    document: Document = {
-        "title": "Our node and strongSwan",
-        "description": f"Our node is the {role}.",
-        "timeout": 30,
-        "credentials": special.KEYS,
-        "nodes": {
-            SUBJECT: {"role": roles[SUBJECT], "config": OURS},
-            PEER: {"role": roles[PEER], "kind": "strongswan", "strongswan": {"peer_port": 4500}},
-        },
-        "expect": {SUBJECT: expect, PEER: expect},
-    }
-    result = runs.case(runner, f"ours-{role}", document)
-    assert result.passed, (result.problems, result.saw)
