@@ -77,7 +77,7 @@ CASES = [
     (["ipseclab", "do"], {"down", "doctor"}),
     (["ipseclab", "-n", "run", "ex"], {"exec"}),
     (["ipseclab", "up", ""], SCENARIOS),
-    (["ipseclab", "deploy", "wrong-"], {"wrong-ca", "wrong-identity"}),
+    (["ipseclab", "deploy", "wrong-"], {"wrong-ca", "wrong-identity", "wrong-psk"}),
     (["ipseclab", "run", "a"], {"all"} | {name for name in SCENARIOS if name.startswith("a")}),
     (["ipseclab", "run", "--ju"], {"--junit"}),
     (["ipseclab", "up", "--ju"], set()),
