@@ -84,7 +84,7 @@ CASES = [
     (["ipseclab", "up", "-b", "d"], {"docker"}),
     (["ipseclab", "-o", "json", "stat"], {"status"}),
     (["ipseclab", "-o", ""], {"table", "json"}),
-    (["ipseclab", "run", "--key-type", "ecdsa"], {"ecdsa-p256", "ecdsa-p384"}),
+    (["ipseclab", "run", "--key-type", "ecdsa"], {"ecdsa-p256", "ecdsa-p384", "ecdsa-p521"}),
     (["ipseclab", "logs", "resp"], {"responder"}),
     (["ipseclab", "connect", "init"], {"initiator"}),
     (["ipseclab", "completion", ""], {"bash", "zsh", "fish"}),
