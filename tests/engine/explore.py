@@ -217,7 +217,10 @@ def judge(
     codec: str, choices: Sequence[int], limits: Limits, allowed: Sequence[str] = tuple(COMMANDS)
 ) -> None:
     """Play a schedule to its end. Raises Broken, which draws it."""
-    world = play(codec, choices, limits, allowed)
+    _settle(codec, choices, play(codec, choices, limits, allowed))
+
+
+def _settle(codec: str, choices: Sequence[int], world: World) -> None:
     try:
         world.settle()
     except Exception as error:
@@ -251,10 +254,7 @@ def explore(codec: str, depth: int, limits: Limits, allowed: Sequence[str]) -> F
         found.states.add(shape)
         steps = len(world.steps())
         found.schedules += 1
-        try:
-            world.settle()
-        except Exception as error:
-            raise failure(codec, choices, world, error) from error
+        _settle(codec, choices, world)
         if len(choices) < depth:
             waiting.extend((*choices, choice) for choice in range(steps))
     return found
@@ -264,7 +264,10 @@ def wander(codec: str, seed: int, count: int, limits: Limits, depth: int = 40) -
     """Random schedules. Raises Broken."""
     found, draw = Found(), random.Random(seed)
     for _ in range(count):
-        judge(codec, [draw.randrange(1 << 16) for _ in range(draw.randrange(depth))], limits)
+        choices = [draw.randrange(1 << 16) for _ in range(draw.randrange(depth))]
+        world = play(codec, choices, limits)
+        found.states.add(world.shape())
+        _settle(codec, choices, world)
         found.schedules += 1
     return found
 
