@@ -74,7 +74,9 @@ class Addresser:
     def _order(self, what: int, address: IPAddress) -> None:
         if self._end is None:
             raise OSError(errno.EPIPE, "the process that sets addresses is gone")
-        self._end.send(bytes([what]) + address.packed)
+        # Where the process has just died, there is no answer either.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._end.send(bytes([what]) + address.packed)
         self._await(str(address))
 
     def _await(self, what: str) -> None:
