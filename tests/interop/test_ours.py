@@ -83,12 +83,11 @@ def test_what_a_strongswan_is_told_our_node_is_told() -> None:
     # strongSwan counts repetitions, our node sendings.
     assert made["ike"]["retransmit"] == {"timeout": 0.2, "factor": 1.5, "tries": 4}
     assert made["ike"]["half_open"] == {"cookie_threshold": 1}
-    assert made["ike"]["fragmentation"] == {"size": 576}
-    assert made["ike"]["liveness"] == 1
+    assert made["ike"]["fragment_size"] == 576
+    assert made["ike"]["liveness"] == {"interval": 1}
     assert made["child"] == {
         "proposals": ["aes128gcm16"],
         "local_ts": ["fd00:1::/64"],
-        "remote_ts": ["0.0.0.0/0"],
     }
     assert made["tun"]["address"] == "fd00:1::1"
 
