@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lab import ladder, ladder_svg, ladder_text
 from lab.checks import Record
 from lab.console import Style
 from lab.errors import EnvironmentNotReady, NoSuchLab
 from lab.events import NodeEvent, parse_line
+from lab.ladder import as_svg, as_text, compose
 from lab.library import project_directory
 
 #: Every event of every node, by time.
@@ -72,11 +72,11 @@ def write(
         (directory / "status.json").write_text(json.dumps(statuses, indent=2) + "\n")
         (directory / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         (directory / "summary.txt").write_text(summary + "\n")
-        rungs = ladder.build(events)
-        narrow = ladder.build(events, most=ladder_text.lanes_in(ladder_text.WIDTH))
-        text = ladder_text.render(narrow, Style(False))
+        rungs = compose.build(events)
+        narrow = compose.build(events, most=as_text.lanes_in(as_text.WIDTH))
+        text = as_text.render(narrow, Style(False))
         (directory / "ladder.txt").write_text("\n".join(text) + "\n", "utf-8")
-        (directory / "ladder.svg").write_text(ladder_svg.render(rungs, directory.name), "utf-8")
+        (directory / "ladder.svg").write_text(as_svg.render(rungs, directory.name), "utf-8")
         _point_latest(directory)
     except OSError as error:
         raise _unwritable(error) from error

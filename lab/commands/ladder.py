@@ -6,37 +6,37 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import evidence, hindsight, ladder_svg, ladder_text, ladder_values, output
-from lab import ladder as ladders
+from lab import evidence, hindsight, output
 from lab.commands.context import Context
 from lab.errors import EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.events import NodeEvent
+from lab.ladder import as_svg, as_text, compose, values
 from lab.text import did_you_mean, listing
 
 
 def ladder(context: Context, options: argparse.Namespace) -> int:
     """Draw the message ladder of a run or of a lab. As text, and with --svg as a picture."""
     name, events = _events(context, options.target)
-    wires = ladders.wires_of(events)
+    wires = compose.wires_of(events)
     nodes = [node for node in dict.fromkeys(event.node for event in events) if node not in wires]
     for node in options.nodes:
         if node not in nodes:
             raise NoSuchLab(
                 f"{name} has no node {node!r}{did_you_mean(node, nodes)}: it has {listing(nodes)}"
             )
-    columns = shutil.get_terminal_size((ladder_text.WIDTH, 24)).columns
+    columns = shutil.get_terminal_size((as_text.WIDTH, 24)).columns
     drawn_as_text = options.svg is None and not context.json
-    most = ladder_text.lanes_in(columns) if drawn_as_text else ladders.MAX_LANES
-    made = ladders.build(events, options.nodes, min(most, ladders.MAX_LANES))
+    most = as_text.lanes_in(columns) if drawn_as_text else compose.MAX_LANES
+    made = compose.build(events, options.nodes, min(most, compose.MAX_LANES))
     if options.svg is not None:
-        _write(options.svg, ladder_svg.render(made, name))
+        _write(options.svg, as_svg.render(made, name))
         context.console.line(f"written: {options.svg}")
     if context.json:
-        output.print_json("ladder", {"name": name, **ladder_values.as_json(made)})
+        output.print_json("ladder", {"name": name, **values.as_json(made)})
     elif options.svg is None:
         plain = options.ascii or "utf" not in (sys.stdout.encoding or "").lower()
-        signs = ladder_text.ASCII if plain else ladder_text.UNICODE
-        print("\n".join(ladder_text.render(made, context.style, columns, signs)), flush=True)
+        signs = as_text.ASCII if plain else as_text.UNICODE
+        print("\n".join(as_text.render(made, context.style, columns, signs)), flush=True)
     return ExitCode.OK
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lab.console import Style
 from lab.events import NodeEvent
-from lab.ladder import wires_of
-from lab.ladder_values import Ladder, since
+from lab.ladder.compose import wires_of
+from lab.ladder.values import Ladder, since
 from lab.render import Weight, clock, sentence, weight
 from lab.report.markup import Html, element, join, scrolling, section, text
 from lab.report.run import Run

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from lab import ladder_svg
-from lab.ladder_place import NARROW
-from lab.ladder_values import Fold, Ladder, Message, Note, Row, folded, not_shown, since, title
+from lab.ladder import as_svg
+from lab.ladder.place import NARROW
+from lab.ladder.values import Fold, Ladder, Message, Note, Row, folded, not_shown, since, title
 from lab.report.markup import Html, details, element, scrolling, section, table, text
 
 #: Lanes that a narrow picture has room for.
@@ -30,11 +30,11 @@ def ladder(made: Ladder, links: Mapping[int, str]) -> Html:
 
 
 def _pictures(made: Ladder, links: Mapping[int, str]) -> Html:
-    # `ladder_svg` escapes all of its text itself, as a picture in a file must.
-    wide = Html(ladder_svg.render(made, "", links=links))
+    # `as_svg` escapes all of its text itself, as a picture in a file must.
+    wide = Html(as_svg.render(made, "", links=links))
     if len(made.lanes) > _NARROW_LANES:
         return scrolling("The message ladder", wide)
-    narrow = Html(ladder_svg.render(made, "", NARROW, links))
+    narrow = Html(as_svg.render(made, "", NARROW, links))
     return element(
         "div",
         element("div", scrolling("The message ladder", wide), class_="wide"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lab.decode.values import Decoded
 from lab.events import NodeEvent
-from lab.ladder_values import Ladder, Message
+from lab.ladder.values import Ladder, Message
 
 #: Seconds between a node's event and the packet of it, on a busy machine.
 _NEAR = 0.5

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lab.decode.values import Decoded, Item, Kind
-from lab.ladder_values import since
+from lab.ladder.values import since
 from lab.report.links import Owners, anchor
 from lab.report.markup import Html, details, element, join, scrolling, section, size, text
 from lab.report.run import Run

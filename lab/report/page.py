@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lab import __version__, ladder
+from lab import __version__
+from lab.ladder import compose
 from lab.report import checks_part, events_part, head_part, ladder_part, packets_part, status_part, style
 from lab.report.links import link, owners
 from lab.report.markup import Html, element, join, text
@@ -46,7 +47,7 @@ def _head(name: str) -> Html:
 
 
 def _sections(run: Run, place: Path) -> list[Html]:
-    made = ladder.build(run.events)
+    made = compose.build(run.events)
     known = {words(node, "address"): words(node, "name") for node in nodes(run)}
     whose = owners(run.events, known)
     # A crowded capture is not shown whole: only what is in the page can be linked.

@@ -11,11 +11,13 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from lab import evidence, ladder, ladder_notes, ladder_svg, ladder_text
+from lab import evidence
 from lab.console import Style
 from lab.errors import EnvironmentNotReady
 from lab.events import NodeEvent
-from lab.ladder_values import Fate, Ladder, Message, Note
+from lab.ladder import as_svg, as_text, compose
+from lab.ladder.notes import NOTES
+from lab.ladder.values import Fate, Ladder, Message, Note
 from tests.lab.conftest import Cli
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,7 +66,7 @@ def arrows(made: Ladder) -> list[tuple[str | None, str | None, Fate, int]]:
 
 
 def test_a_handshake_is_two_arrows_with_names_and_a_key_note_on_its_side() -> None:
-    made = ladder.build(HANDSHAKE)
+    made = compose.build(HANDSHAKE)
     assert made.lanes == ("initiator", "responder")
     assert arrows(made) == [
         ("initiator", "responder", Fate.ARRIVED, 0),
@@ -92,7 +94,7 @@ def test_a_request_in_another_form_is_a_message_of_its_own() -> None:
         responder(505, "ike_sa_init_sent", **RESPONSE),
         initiator(506, "ike_sa_init_received", **RESPONSE),
     ]
-    found = [(m.contents, m.octets, m.again, m.fate) for m in messages(ladder.build(told))]
+    found = [(m.contents, m.octets, m.again, m.fate) for m in messages(compose.build(told))]
     assert found == [
         ("SA KE Ni", 392, 0, Fate.DROPPED),
         ("N(COOKIE)", 63, 0, Fate.FOREIGN),
@@ -103,12 +105,12 @@ def test_a_request_in_another_form_is_a_message_of_its_own() -> None:
 
 
 def test_protected_payloads_stand_in_sk_with_the_names_of_the_rfc() -> None:
-    made = ladder.build([*HANDSHAKE, initiator(10, "ike_auth_sent", **message("request", 1))])
+    made = compose.build([*HANDSHAKE, initiator(10, "ike_auth_sent", **message("request", 1))])
     assert messages(made)[-1].contents == "SK{IDi AUTH TSi TSr}"
 
 
 def test_a_lost_request_is_lost_and_its_repetition_arrives() -> None:
-    made = ladder.build(
+    made = compose.build(
         [
             initiator(0, "ike_sa_init_sent", **REQUEST),
             initiator(500, "retransmitted", message_id=0, exchange="IKE_SA_INIT", n=1),
@@ -122,7 +124,7 @@ def test_a_lost_request_is_lost_and_its_repetition_arrives() -> None:
 
 
 def test_a_lost_response_brings_request_and_response_once_more() -> None:
-    made = ladder.build(
+    made = compose.build(
         [
             *HANDSHAKE[:3],
             initiator(500, "retransmitted", message_id=0, exchange="IKE_SA_INIT", n=1),
@@ -140,7 +142,7 @@ def test_a_lost_response_brings_request_and_response_once_more() -> None:
 
 def test_a_drop_explains_the_transmission_before_it_and_else_stands_alone() -> None:
     drop = {"reason": "bad_icv", "count": 1, "detail": "tag"}
-    made = ladder.build(
+    made = compose.build(
         [
             *HANDSHAKE,
             initiator(10, "ike_auth_sent", **message("request", 1)),
@@ -158,12 +160,12 @@ def test_a_drop_explains_the_transmission_before_it_and_else_stands_alone() -> N
 
 
 def test_what_nobody_sent_is_foreign() -> None:
-    made = ladder.build([responder(0, "ike_sa_init_received", **REQUEST)])
+    made = compose.build([responder(0, "ike_sa_init_received", **REQUEST)])
     assert arrows(made) == [(None, "responder", Fate.FOREIGN, 0)]
 
 
 def test_both_sides_may_have_a_request_0_of_their_own() -> None:
-    made = ladder.build(
+    made = compose.build(
         [
             responder(0, "informational_sent", **message("request")),
             initiator(1, "informational_sent", **message("request")),
@@ -179,7 +181,7 @@ def test_both_sides_may_have_a_request_0_of_their_own() -> None:
 
 def test_esp_is_joined_by_spi_and_sequence_though_told_late() -> None:
     esp = {"text": "Hello", "spi": "1234abcd", "sequence": 1}
-    made = ladder.build(
+    made = compose.build(
         [
             tell(5, "responder", "esp_payload_decrypted", **esp),
             tell(9, "initiator", "esp_payload_sent", **esp),
@@ -193,11 +195,11 @@ def test_esp_is_joined_by_spi_and_sequence_though_told_late() -> None:
 def test_many_nodes_leave_some_without_a_lane_unless_they_are_asked_for() -> None:
     crowd = [tell(0, "responder", "node_started", role="responder")]
     crowd += [tell(1, f"initiator-{n:02d}", "node_started", role="initiator") for n in range(1, 21)]
-    made = ladder.build(crowd)
+    made = compose.build(crowd)
     assert made.lanes == ("initiator-01", "initiator-02", "initiator-03", "responder")
     assert len(made.hidden) == 17
-    assert "not shown: " in ladder_text.render(made, PLAIN)[-1]
-    assert ladder.build(crowd, ["initiator-20", "responder"]).lanes == ("initiator-20", "responder")
+    assert "not shown: " in as_text.render(made, PLAIN)[-1]
+    assert compose.build(crowd, ["initiator-20", "responder"]).lanes == ("initiator-20", "responder")
 
 
 def test_what_goes_to_a_node_without_a_lane_is_not_shown_as_lost() -> None:
@@ -215,7 +217,7 @@ def test_what_goes_to_a_node_without_a_lane_is_not_shown_as_lost() -> None:
         ]
     crowd += [tell(9, "initiator-07", "esp_payload_sent", **esp)]
     crowd += [tell(9, "responder", "esp_payload_decrypted", **esp)]
-    made = ladder.build(crowd)
+    made = compose.build(crowd)
     assert "initiator-07" in made.hidden
     assert arrows(made) == [
         ("initiator-01", "responder", Fate.ARRIVED, 0),
@@ -233,18 +235,15 @@ def everything() -> list[NodeEvent]:
         tell(12, "responder", "datagram_dropped", peer=LEFT, reason="bad_icv", count=1, detail=nasty),
         initiator(500, "retransmitted", message_id=1, exchange="IKE_AUTH", n=1),
         responder(600, "ike_sa_init_received", **(REQUEST | {"message_id": 7})),
-        *(
-            responder(700 + n, name, reason=nasty, detail=nasty)
-            for n, name in enumerate(sorted(ladder_notes.NOTES))
-        ),
-        *(initiator(800 + n, name, reason=nasty) for n, name in enumerate(sorted(ladder_notes.NOTES))),
+        *(responder(700 + n, name, reason=nasty, detail=nasty) for n, name in enumerate(sorted(NOTES))),
+        *(initiator(800 + n, name, reason=nasty) for n, name in enumerate(sorted(NOTES))),
     ]
 
 
-@pytest.mark.parametrize("signs", [ladder_text.UNICODE, ladder_text.ASCII])
+@pytest.mark.parametrize("signs", [as_text.UNICODE, as_text.ASCII])
 @pytest.mark.parametrize("width", [20, 80, 120, 400])
-def test_text_keeps_its_columns(signs: ladder_text.Signs, width: int) -> None:
-    lines = ladder_text.render(ladder.build(everything()), PLAIN, width, signs)
+def test_text_keeps_its_columns(signs: as_text.Signs, width: int) -> None:
+    lines = as_text.render(compose.build(everything()), PLAIN, width, signs)
     columns = [at for at, sign in enumerate(lines[1]) if sign == signs.lane]
     assert len(columns) == 2
     for line in lines[1:]:
@@ -252,16 +251,16 @@ def test_text_keeps_its_columns(signs: ladder_text.Signs, width: int) -> None:
             assert line[at] in (signs.lane, signs.dot), line
         assert len(line) <= max(width, 60)
         assert "\x1b" not in line
-    if signs is ladder_text.ASCII:
+    if signs is as_text.ASCII:
         assert all(line.isascii() for line in lines)
 
 
 def test_colour_only_where_it_is_wanted() -> None:
-    made = ladder.build(everything())
-    painted = ladder_text.render(made, Style(True))
+    made = compose.build(everything())
+    painted = as_text.render(made, Style(True))
     assert "\x1b[36m" in "".join(painted)
     stripped = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in painted]
-    assert stripped == ladder_text.render(made, PLAIN)
+    assert stripped == as_text.render(made, PLAIN)
 
 
 def _boxes(picture: Xml.Element) -> Sequence[tuple[float, float, float]]:
@@ -276,7 +275,7 @@ def _boxes(picture: Xml.Element) -> Sequence[tuple[float, float, float]]:
 
 
 def test_in_the_picture_no_text_meets_another_or_leaves_it() -> None:
-    text = ladder_svg.render(ladder.build(everything()), "a <heading>")
+    text = as_svg.render(compose.build(everything()), "a <heading>")
     picture = Xml.fromstring(text)
     width, height = float(picture.attrib["width"]), float(picture.attrib["height"])
     boxes = _boxes(picture)
@@ -296,7 +295,7 @@ def test_in_the_picture_no_text_meets_another_or_leaves_it() -> None:
 
 @pytest.mark.skipif(shutil.which("rsvg-convert") is None, reason="rsvg-convert is not installed")
 def test_the_picture_can_be_drawn(tmp_path: Path) -> None:
-    (tmp_path / "a.svg").write_text(ladder_svg.render(ladder.build(everything()), "x"))
+    (tmp_path / "a.svg").write_text(as_svg.render(compose.build(everything()), "x"))
     done = subprocess.run(
         ["rsvg-convert", str(tmp_path / "a.svg"), "-o", str(tmp_path / "a.png")],
         capture_output=True,
@@ -309,10 +308,10 @@ def test_the_picture_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_nothing_told_is_an_empty_ladder() -> None:
-    made = ladder.build([])
+    made = compose.build([])
     assert made == Ladder((), (), (), wire="", zero=0.0)
-    assert ladder_text.render(made, PLAIN) == [""]
-    assert Xml.fromstring(ladder_svg.render(made, "x")) is not None
+    assert as_text.render(made, PLAIN) == [""]
+    assert Xml.fromstring(as_svg.render(made, "x")) is not None
 
 
 def test_a_run_leaves_its_ladder_and_it_can_be_drawn_again(cli: Cli, tmp_path: Path) -> None:
@@ -372,9 +371,9 @@ def test_a_drop_at_a_node_without_a_lane_draws_nothing_there() -> None:
         tell(25, "responder", "ike_sa_init_received", spi_i="cc", peer=RIGHT, role="initiator", **RESPONSE),
         tell(26, "eve", "datagram_dropped", peer=RIGHT, reason="esp_unknown_spi"),
     ]
-    made = ladder.build(told, only=("initiator", "responder"))
+    made = compose.build(told, only=("initiator", "responder"))
     assert made.hidden == ("eve",)
     shown = {node for row in messages(made) for node in (row.source, row.target) if node}
     assert shown <= {"initiator", "responder"}
-    assert ladder_text.render(made, PLAIN, 120)
-    assert ladder_svg.render(made, "heading")
+    assert as_text.render(made, PLAIN, 120)
+    assert as_svg.render(made, "heading")

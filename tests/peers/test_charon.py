@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import ladder
 from lab.events import NodeEvent, NodeProse
-from lab.ladder_values import Fate, Message
+from lab.ladder import compose
+from lab.ladder.values import Fate, Message
 from lab.peers import charon
 from lab.render import EVENTS
 
@@ -96,7 +96,7 @@ def test_a_delete_takes_the_child_sa_with_it() -> None:
 
 
 def test_both_sides_of_a_handshake_make_one_ladder() -> None:
-    rows = ladder.build([*told("fragmentation-subject"), *told("fragmentation-peer", "responder")]).rows
+    rows = compose.build([*told("fragmentation-subject"), *told("fragmentation-peer", "responder")]).rows
     messages = [row for row in rows if isinstance(row, Message)]
     assert [(m.name, m.source, m.target) for m in messages[:4]] == [
         ("IKE_SA_INIT request 0", "subject", "peer"),

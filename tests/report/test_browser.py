@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import ladder, ladder_svg, palette
+from lab import palette
+from lab.ladder import as_svg, compose
 from lab.report import page
 from tests.lab.conftest import Cli, unique
 from tests.lab.conftest import cli as cli
@@ -248,7 +249,7 @@ def test_both_themes_are_drawn(run: Path, site: Site, theme: object, options: tu
 @pytest.mark.parametrize("options", [(), (DARK,)])
 def test_the_picture_of_a_ladder_is_drawn_whole(tmp_path: Path, options: tuple[str, ...]) -> None:
     acts = [event for event in every_act() if event.moment < ZERO + timedelta(milliseconds=513)]
-    picture = ladder_svg.render(ladder.build(acts), "a heading")
+    picture = as_svg.render(compose.build(acts), "a heading")
     (tmp_path / "ladder.svg").write_text(picture, "utf-8")
     found = re.search(r'width="(\d+)" height="(\d+)"', picture)
     assert found

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from lab import ladder
+from lab.ladder import compose
 from lab.report import run as runs
 from tests.lab.conftest import Cli, unique
 from tests.lab.conftest import cli as cli
@@ -155,4 +155,4 @@ def test_the_wire_of_a_run_is_in_its_ladder_and_cannot_be_a_lane(
     assert max(map(len, shown.splitlines())) <= 80
     assert cli("ladder", str(tmp_path), "--svg", str(tmp_path / "x.svg")).returncode == 0
     assert "wire" in "".join(Xml.parse(tmp_path / "x.svg").getroot().itertext())
-    assert ladder.wires_of(every_act()) == {"wire"}
+    assert compose.wires_of(every_act()) == {"wire"}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lab import ladder
 from lab.events import NodeEvent
-from lab.ladder_values import Fate, Kind, Message, Note
+from lab.ladder import compose
+from lab.ladder.values import Fate, Kind, Message, Note
 from tests.report.samples import WIRE_TO_RESPONDER, fault, initiator, message, responder, started, tell
 
 AUTH = "IKE_AUTH request 1"
@@ -12,7 +12,7 @@ REQUEST = message("request", 1, octets=736) | {"fragments": 3}
 
 
 def rows(*told: NodeEvent) -> list[Message]:
-    made = ladder.build([*started(), *sorted(told, key=lambda event: event.moment)])
+    made = compose.build([*started(), *sorted(told, key=lambda event: event.moment)])
     return [row for row in made.rows if isinstance(row, Message)]
 
 
@@ -61,7 +61,7 @@ def test_a_fragment_that_was_there_already_explains_no_loss() -> None:
         peer=WIRE_TO_RESPONDER, reason="fragment_repeated", count=1, detail="there already",
     )  # fmt: skip
     told = [*started(), sent(0), fault(0.1, "drop", AUTH), again(500, 1), drop, got(502)]
-    made = ladder.build(told)
+    made = compose.build(told)
     first, second = (row for row in made.rows if isinstance(row, Message))
     assert (first.fate, second.fate) == (Fate.PASSED, Fate.ARRIVED)
     notes = [row.text for row in made.rows if isinstance(row, Note) and row.kind is Kind.TROUBLE]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.console import Style
-from lab.ladder_values import Fate, Fold, Kind, Ladder, Message, Note, folded, not_shown, since, title
+from lab.ladder.values import Fate, Fold, Kind, Ladder, Message, Note, folded, not_shown, since, title
 from lab.text import printable
 
 #: Columns of a page where there is no terminal to ask.

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 
 from lab.events import NodeEvent
-from lab.ladder_join import NO_DATAGRAM, text
-from lab.ladder_values import Kind, Note
+from lab.ladder.join import NO_DATAGRAM, text
+from lab.ladder.values import Kind, Note
 from lab.text import printable
 
 #: Events that become notes: words, the fields behind them, and what they are about.

@@ -1,9 +1,9 @@
 """The message ladder of a run: who sent what to whom, what the wire did to it, what each node concluded.
 
-1. A message and its arrival are events of two nodes, joined by what identifies the message (`ladder_join`).
+1. A message and its arrival are events of two nodes, joined by what identifies the message (`join`).
 2. A transmission that no event shows to arrive is `LOST`; a drop that follows one explains it.
 3. Nodes tell what they do after doing it: a row stands at the earlier of its two times.
-4. Rows of a crowd are folded into one (`ladder_fold`).
+4. Rows of a crowd are folded into one (`fold`).
 """
 
 from collections import defaultdict
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.events import NodeEvent
-from lab.ladder_fold import Shaped, fold
-from lab.ladder_join import Joined, Key, Owners, answer, explain, join, owners, spis, text
-from lab.ladder_notes import NOTES, drop_note, is_wire_note, note, wire_note
-from lab.ladder_rows import Names, foreign, row_of
-from lab.ladder_values import Ladder, Message
+from lab.ladder.fold import Shaped, fold
+from lab.ladder.join import Joined, Key, Owners, answer, explain, join, owners, spis, text
+from lab.ladder.notes import NOTES, drop_note, is_wire_note, note, wire_note
+from lab.ladder.rows import Names, foreign, row_of
+from lab.ladder.values import Ladder, Message
 
 #: More lanes than these are too narrow to read: the first initiators and the responders stay.
 MAX_LANES = 4

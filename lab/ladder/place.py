@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab.ladder_values import Fate, Ladder, Message
+from lab.ladder.values import Fate, Ladder, Message
 
 #: Pixels between the outermost lanes, and the least between two.
 _SPAN, _LEAST_GAP = 960, 300

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from lab.ladder_values import Fold, Message, Note, Row
+from lab.ladder.values import Fold, Message, Note, Row
 
 #: More rows of one shape than these are a crowd.
 MANY = 12

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from lab.events import NodeEvent
-from lab.ladder_join import Sent, text
-from lab.ladder_notes import done, drop_reason, shown
-from lab.ladder_values import Fate, Message
+from lab.ladder.join import Sent, text
+from lab.ladder.notes import done, drop_reason, shown
+from lab.ladder.values import Fate, Message
 
 _NAMES = {"IDI": "IDi", "IDR": "IDr", "TSI": "TSi", "TSR": "TSr"}
 _WIRE_ESP = re.compile(r"ESP spi 0x([0-9a-f]+)")

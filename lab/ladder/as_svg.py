@@ -8,8 +8,8 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
-from lab.ladder_place import Place, Size, place, wide
-from lab.ladder_values import Fate, Fold, Kind, Ladder, Message, Note, Row, folded, not_shown, since, title
+from lab.ladder.place import Place, Size, place, wide
+from lab.ladder.values import Fate, Fold, Kind, Ladder, Message, Note, Row, folded, not_shown, since, title
 from lab.palette import dark, light
 from lab.text import printable
 
