@@ -36,6 +36,8 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 _MAX_PORTS = 16
 _MAX_NODES = 1024
+#: As in the schema of scenarios.
+MAX_SEED = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def read(document: object) -> Config:
         raise error.below("faults") from None
     return Config(
         _text(value["name"], ("name",)),
-        _whole(value["seed"], ("seed",), 0, (1 << 64) - 1),
+        _whole(value["seed"], ("seed",), 0, MAX_SEED),
         _one_of(value["profile"], ("profile",), tuple(PROFILES)),
         listen,
         _ports(value["ports"]),

@@ -20,6 +20,7 @@ P = TypeVar("P", bound=Payload)
 MAX_NOTIFY = 32
 #: Certificates in one message: deeper hierarchies than RFC 4945 deployments know.
 MAX_CERTIFICATES = 10
+#: Vendor IDs in one message: daemons announce about a dozen, and none is acted upon.
 MAX_VENDOR_IDS = 32
 MAX_DELETES = 16
 #: Payloads of types we do not know, all together.

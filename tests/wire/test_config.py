@@ -3,6 +3,7 @@
 import contextlib
 import json
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from lab.wire import config
 from lab.wire.problems import ConfigError
 
+SCENARIO_SCHEMA = Path(config.__file__).parents[1] / "schemas" / "scenario.schema.json"
 LEAST = {"target": {"name": "server", "address": "172.28.0.2"}}
 WHOLE = {
     "name": "w",
@@ -25,6 +27,16 @@ WHOLE = {
     "control": "/run/wire.sock",
     "flood": {"sources": "2001:db8::/64"},
 }
+
+
+def test_a_scenario_may_have_the_seeds_that_a_relay_takes() -> None:
+    def maxima(node: object) -> list[int]:
+        if not isinstance(node, dict):
+            return []
+        own = [node["seed"]["maximum"]] if "maximum" in node.get("seed", ()) else []
+        return own + [found for value in node.values() for found in maxima(value)]
+
+    assert maxima(json.loads(SCENARIO_SCHEMA.read_text())) == [config.MAX_SEED]
 
 
 def test_everything_but_the_target_has_a_default() -> None:
@@ -51,6 +63,7 @@ MISTAKES: list[tuple[object, str]] = [
     ({**LEAST, "prots": [1]}, "prots: unknown key (did you mean ports?)"),
     ({**LEAST, "name": ""}, "name: '' is no text of at least one character"),
     ({**LEAST, "seed": -1}, "seed: -1 is not a whole number from 0"),
+    ({**LEAST, "seed": 1 << 32}, "seed: 4294967296 is not a whole number from 0"),
     ({**LEAST, "seed": True}, "seed: True is not a whole number"),
     ({**LEAST, "profile": "ans1"}, "profile: 'ans1' is unknown (did you mean asn1?)"),
     ({**LEAST, "listen": "0.0.0.0"}, "listen: '0.0.0.0' is no object"),
