@@ -139,8 +139,13 @@ def pack_echo(source: IPAddress, destination: IPAddress, echo: Echo) -> bytes:
     kind = (ECHO_REQUEST if echo.is_request else ECHO_REPLY)[source.version]
     body = ICMP_ECHO.pack(kind, 0, 0, echo.identifier, echo.sequence) + echo.data
     protocol = ICMP if source.version == 4 else ICMPV6
+    return pack(source, destination, protocol, icmp(source, destination, body))
+
+
+def icmp(source: IPAddress, destination: IPAddress, body: bytes) -> bytes:
+    """An ICMP or ICMPv6 message with its checksum, which is zero in `body`."""
     total = checksum(_icmp_prefix(source, destination, len(body)) + body)
-    return pack(source, destination, protocol, body[:2] + total.to_bytes(2) + body[4:])
+    return body[:2] + total.to_bytes(2) + body[4:]
 
 
 def read_echo(packet: Packet) -> Echo | None:
