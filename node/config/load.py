@@ -138,13 +138,20 @@ def _contradictions(config: Config) -> list[str]:
     if 0 < config.ike.fragment_size < MIN_FRAGMENT:
         detail = f"every path carries {MIN_FRAGMENT} octets; set that or more, or 0 for no fragments"
         wrong.append(f"ike.fragment_size: {config.ike.fragment_size}: {detail}")
-    if config.profile == "asn1" and config.listen.nat_port:
-        detail = "profile asn1 has one port for everything, listen.port; leave this one unset"
-        wrong.append(f"listen.nat_port: {config.listen.nat_port}: {detail}")
+    wrong += _of_ports(config)
     wrong += _of_credentials(config)
     if config.ike.half_open.per_source > config.ike.half_open.total:
         wrong.append("ike.half_open.per_source: is greater than ike.half_open.total")
     return wrong
+
+
+def _of_ports(config: Config) -> list[str]:
+    if config.profile != "asn1":
+        detail = "a peer listens at some port; set its own, or leave this one unset for 4500"
+        return [] if config.peer.nat_port else [f"peer.nat_port: 0: {detail}"]
+    given = {"listen": config.listen.nat_port, "peer": config.peer.nat_port}
+    detail = "profile asn1 has one port for everything, {}.port; leave this one unset"
+    return [f"{end}.nat_port: {port}: {detail.format(end)}" for end, port in given.items() if port]
 
 
 def _inner_versions(config: Config) -> list[int]:

@@ -109,9 +109,10 @@ class Peer:
     address: str = _text("", "name or address of the peer; the initiator needs it", maxLength=253)
     port: int = _port(8000, "UDP port of the peer (default with profile rfc7296: 500)")
     nat_port: int = _port(
-        4500,
-        "rfc7296: UDP port of the peer that ESP shares with IKE behind the non-ESP marker; equal to port: IKE"
-        " begins there",
+        0,
+        "rfc7296: UDP port of the peer that ESP shares with IKE behind the non-ESP marker (default: 4500); "
+        "equal to port: IKE begins there",
+        least=0,
     )
     identity: tuple[str, ...] = _setting(
         (),

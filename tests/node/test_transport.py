@@ -361,10 +361,21 @@ def test_the_remedy_follows_from_the_error(
     assert remedy in str(caught.value)
 
 
-def test_asn1_has_one_port(spawn: Spawn) -> None:
-    node = spawn("--mode=ipsec-responder", "--port=0", NODE_LISTEN__NAT_PORT="4500")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"NODE_LISTEN__NAT_PORT": "4500"},
+            "listen.nat_port: 4500: profile asn1 has one port for everything",
+        ),
+        ({"NODE_PEER__NAT_PORT": "4501"}, "peer.nat_port: 4501: profile asn1 has one port for everything"),
+        ({"NODE_PROFILE": "rfc7296", "NODE_PEER__NAT_PORT": "0"}, "peer.nat_port: 0: a peer listens at some"),
+    ],
+)
+def test_ports_that_a_profile_does_not_have(spawn: Spawn, given: dict[str, str], told: str) -> None:
+    node = spawn("--mode=ipsec-responder", "--port=0", **given)
     assert node.wait() == 2
-    assert "listen.nat_port: 4500: profile asn1 has one port for everything" in node.errors
+    assert told in node.errors
 
 
 def test_keepalives_of_a_node_behind_a_nat(spawn: Spawn, tmp_path: FilePath, peer: socket.socket) -> None:
