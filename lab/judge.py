@@ -2,7 +2,7 @@
 happened.
 
 1. The judge waits for events, up to a deadline. It asks for SAs only when the events are complete, and again
-   only when something new has happened (or time is up).
+   when something new has happened, and once a second: what was replaced ends without a word.
 2. What can no longer be put right ends the waiting at once.
 """
 
@@ -34,6 +34,8 @@ from lab.scenario import (
 CONTROL_TIMEOUT = 20.0
 #: Questions to nodes at once.
 _WORKERS = 8
+#: Seconds until nodes are asked again for their SAs.
+_PAUSE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Judge:
             for step in plan.scenario.steps:
                 late = late or not self._take(step, plan, deadline)
         while not late and not self._settled():
-            late = not self._advance(deadline)
+            late = not self._look_on(deadline)
         if late:
             self._ask()
             self._drain()
@@ -159,6 +161,12 @@ class Judge:
             return False
         self._note(told)
         return True
+
+    def _look_on(self, deadline: float) -> bool:
+        """Take in the next thing told, or wait a moment; False as above."""
+        if self._advance(min(deadline, time.monotonic() + _PAUSE)):
+            return True
+        return time.monotonic() < deadline and not self._follower.ended
 
     def _note(self, told: Told) -> None:
         self.records[told.node].add(told)

@@ -34,6 +34,7 @@ from node.ike.outputs import (
     Transmit,
 )
 from node.ike.settings import SIGNATURE_HASHES, Settings
+from node.ike.tasks.shares import NONCE_SIZE
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
@@ -56,12 +57,18 @@ MAX_DELIVERIES = 2_000
 
 
 class Counting:
-    """Deterministic entropy: a counter, hashed, so that every draw differs and every run is alike."""
+    """Deterministic entropy: a counter, hashed, so that every draw differs and every run is alike.
+
+    `nonces` are drawn first where a nonce is wanted: who wins a collision is then a test's to say.
+    """
 
     def __init__(self, seed: bytes) -> None:
         self._seed, self._count = seed, 0
+        self.nonces: deque[bytes] = deque()
 
     def __call__(self, size: int, /) -> bytes:
+        if size == NONCE_SIZE and self.nonces:
+            return self.nonces.popleft()
         self._count += 1
         return hashlib.shake_128(self._seed + self._count.to_bytes(8)).digest(size)
 
@@ -185,13 +192,14 @@ class Node:
         self.settings = settings_of(options, credentials(options.name).certificate, codec_name)
         self.codec = CODECS[codec_name]()
         self.verifier = verifier_of(options, shown.anchors)
+        self.entropy = Counting(f"{options.name} {options.address}".encode())
         self.endpoint = Endpoint(
             self.settings,
             self.codec,
             options.secret or load_signer(shown.key, pss=options.pss, sha1=options.sha1),
             self.verifier,
             () if options.secret else (shown.certificate, *shown.chain),
-            Counting(f"{options.name} {options.address}".encode()),
+            self.entropy,
         )
         self.outputs: list[Output] = []
         self.children: dict[bytes, ChildSa] = {}

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from node.ike.agenda import PAUSE, PAUSE_JITTER
+from node.ike.children import LINGER
 from node.ike.outputs import InstallOutbound
 from node.ike.sa import IkeSa
 from node.ike.status import SaStatus
@@ -11,6 +13,13 @@ from node.model.message import Header
 from tests.engine.harness import Datagram, Node, Pair
 
 Role = Callable[[Pair], tuple[Node, Node]]
+
+CREATE, ANSWER = "CREATE_CHILD_SA request", "CREATE_CHILD_SA response"
+INFORM, REPLY = "INFORMATIONAL request", "INFORMATIONAL response"
+#: Seconds after which everything that was put off was tried again, and nothing lingers.
+LATER = 2 * (PAUSE + PAUSE_JITTER) + LINGER
+#: Seconds after which a request that nobody answers is given up.
+GIVE_UP = 600.0
 
 
 def first(pair: Pair) -> tuple[Node, Node]:
@@ -93,6 +102,16 @@ def grab(pair: Pair, source: Node, expected: str) -> Datagram:
     return datagram
 
 
+def pick(pair: Pair, source: Node, wanted: str) -> Datagram:
+    """Take the oldest datagram of that kind off the wire, undelivered, whatever `source` sent before it.
+
+    Raises StopIteration where there is none.
+    """
+    datagram = next(d for d in pair.wire if d.source is source and kind(pair, d) == wanted)
+    pair.wire.remove(datagram)
+    return datagram
+
+
 def rekey_child(pair: Pair, node: Node) -> bytes:
     """Let a node replace its Child SA; returns the inbound SPI of the old one."""
     old = child_of(node).inbound_spi
@@ -107,6 +126,14 @@ def rekey_ike(pair: Pair, node: Node) -> bytes:
     node.endpoint.rekey_ike(old, pair.now)
     pair.flush(node)
     return old
+
+
+def create(pair: Pair, node: Node) -> bytes:
+    """Let a node ask for a Child SA; returns its SPI of the IKE SA."""
+    spi = ike_sa(node).local_spi
+    node.endpoint.create_child(spi, pair.now)
+    pair.flush(node)
+    return spi
 
 
 def delete_child(pair: Pair, node: Node) -> bytes:
@@ -126,3 +153,28 @@ def delete_ike(pair: Pair, node: Node) -> None:
 def notifies(node: Node) -> list[str]:
     """The notifications that the node was told of, in order."""
     return [str(e.fields["notify"]) for e in node.events if e.name is E.NOTIFY_RECEIVED]
+
+
+def finish(pair: Pair, seconds: float = LATER) -> None:
+    """Let everything come to rest."""
+    pair.drive()
+    pair.pass_time(seconds)
+
+
+def kept(node: Node) -> list[bool]:
+    """Whether what this end made was kept, for each collision that it saw."""
+    return [bool(e.fields["kept"]) for e in node.events if e.name is E.REKEY_COLLISION]
+
+
+def last_answer(node: Node) -> tuple[str, ...]:
+    """The payloads of the last INFORMATIONAL response that a node sent."""
+    told = [e.fields for e in node.events if e.name is E.INFORMATIONAL_SENT]
+    payloads = [fields["payloads"] for fields in told if fields["kind"] == "response"][-1]
+    if not isinstance(payloads, list | tuple):
+        raise TypeError(f"{payloads!r} is no list of payloads")
+    return tuple(map(str, payloads))
+
+
+def refused_with(node: Node) -> list[str]:
+    """The notifications by which a node refused something, in order."""
+    return [str(e.fields["notify"]) for e in node.events if e.name is E.NOTIFY_SENT]

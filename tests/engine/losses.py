@@ -6,6 +6,7 @@ from collections.abc import Callable
 from tests.engine.explore import ESP, IKE
 from tests.engine.harness import INITIATOR, RESPONDER, Datagram, Pair, variant
 from tests.engine.lives import child_of, ike_sa, rekey_child, rekey_ike, settled
+from tests.engine.pieces import cutting_pair
 
 #: Seconds in which an initiator sends its two requests as often as it ever does, and after which whatever was
 #: put off, or given up, is over.
@@ -28,6 +29,14 @@ def lossy(seed: int, share: float) -> Callable[[Datagram], bool]:
 def handshake(codec: str, seed: int, share: float) -> bool:
     """Whether an IKE SA with its Child SA comes up, the same one at both ends."""
     pair = fast(codec)
+    pair.initiate()
+    pair.pass_time(HANDSHAKE, lossy(seed, share))
+    return pair.up()
+
+
+def fragmented(seed: int, share: float) -> bool:
+    """As `handshake`, with IKE_AUTH in three fragments each way: whether it comes up."""
+    pair = cutting_pair()
     pair.initiate()
     pair.pass_time(HANDSHAKE, lossy(seed, share))
     return pair.up()

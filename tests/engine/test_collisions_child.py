@@ -6,19 +6,24 @@ the Child SAs that they should, and packets in both directions arrive at SAs tha
 
 import pytest
 
-from node.ike.agenda import PAUSE, PAUSE_JITTER
-from node.ike.children import LINGER
 from node.ike.tasks.delete import DeleteChild
 from node.model.events import EventName as E
-from tests.engine.harness import INITIATOR, RESPONDER, Node, Pair, variant
+from tests.engine.harness import INITIATOR, RESPONDER, Pair, variant
 from tests.engine.lives import (
+    ANSWER,
+    CREATE,
+    INFORM,
+    LATER,
+    REPLY,
     Role,
     carries,
     child_of,
     delete_child,
     delete_ike,
+    finish,
     grab,
     ike_sa,
+    kept,
     kind,
     notifies,
     rekey_child,
@@ -26,23 +31,6 @@ from tests.engine.lives import (
     settled,
     step,
 )
-
-CREATE, ANSWER = "CREATE_CHILD_SA request", "CREATE_CHILD_SA response"
-INFORM, REPLY = "INFORMATIONAL request", "INFORMATIONAL response"
-
-#: Seconds after which everything that was put off was tried again, and nothing lingers.
-LATER = 2 * (PAUSE + PAUSE_JITTER) + LINGER
-
-
-def collisions(node: Node) -> list[bool]:
-    """Whether what this end made was kept, for each collision that it saw."""
-    return [bool(e.fields["kept"]) for e in node.events if e.name is E.REKEY_COLLISION]
-
-
-def finish(pair: Pair) -> None:
-    pair.drive()
-    pair.pass_time(LATER)
-
 
 # -- both replace it -----------------------------------------------------------------------------------------
 
@@ -63,7 +51,7 @@ def test_both_rekey(pair: Pair, role: Role) -> None:
     step(pair, one, ANSWER)
     step(pair, other, ANSWER)
     assert carries(pair)
-    assert sorted(collisions(one) + collisions(other)) == [False, True]
+    assert sorted(kept(one) + kept(other)) == [False, True]
     finish(pair)
     assert settled(pair)
     assert child_of(one).inbound_spi not in old
@@ -120,7 +108,7 @@ def test_both_rekey_and_one_request_comes_after_the_end(pair: Pair, role: Role) 
     assert notifies(other) == ["CHILD_SA_NOT_FOUND"]
     finish(pair)
     assert settled(pair)
-    assert collisions(one) == collisions(other) == []
+    assert kept(one) == kept(other) == []
 
 
 def test_both_rekey_and_one_request_comes_before_the_delete(pair: Pair, role: Role) -> None:
@@ -171,7 +159,7 @@ def test_the_loser_deletes_the_old_one_all_the_same(pair: Pair, role: Role) -> N
     rekey_child(pair, other)
     for node, expected in ((one, CREATE), (other, CREATE), (one, ANSWER), (other, ANSWER)):
         step(pair, node, expected)
-    loser = one if collisions(one) == [False] else other
+    loser = one if kept(one) == [False] else other
     winner = other if loser is one else one
     sa = ike_sa(loser)
     old = next(spi for spi, o in sa.children.items() if o.heir is not None)

@@ -7,10 +7,16 @@ from node.ike.tasks.rekey import ABANDONED
 from node.model.events import EventName as E
 from tests.engine.harness import INITIATOR, RESPONDER, Node, Pair, variant
 from tests.engine.lives import (
+    ANSWER,
+    CREATE,
+    GIVE_UP,
+    INFORM,
+    REPLY,
     Role,
     carries,
     child_of,
     delete_ike,
+    finish,
     grab,
     ike_sa,
     notifies,
@@ -20,21 +26,10 @@ from tests.engine.lives import (
     step,
 )
 
-CREATE, ANSWER = "CREATE_CHILD_SA request", "CREATE_CHILD_SA response"
-INFORM, REPLY = "INFORMATIONAL request", "INFORMATIONAL response"
-LATER = 30.0
-#: Seconds after which a request that nobody answers is given up.
-GIVE_UP = 600.0
-
 
 def lost(node: Node) -> bool:
     """Whether what this end made was given up."""
     return any(e.name is E.REKEY_COLLISION and not e.fields["kept"] for e in node.events)
-
-
-def finish(pair: Pair) -> None:
-    pair.drive()
-    pair.pass_time(LATER)
 
 
 def test_both_rekey(pair: Pair, role: Role) -> None:

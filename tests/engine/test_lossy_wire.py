@@ -9,7 +9,7 @@ import pytest
 from node.ike.timers import Timers
 from tests.engine.harness import Pair
 from tests.engine.lives import rekey_child, rekey_ike
-from tests.engine.losses import fast, handshake, jumbled, rekeyed
+from tests.engine.losses import fast, fragmented, handshake, jumbled, rekeyed
 
 #: Rekeys after which memory is compared, and by which share it may have grown.
 EARLY, LATE, GROWTH = 10, 200, 1.05
@@ -18,6 +18,10 @@ EARLY, LATE, GROWTH = 10, 200, 1.05
 @pytest.mark.parametrize("share", [0.2, 0.3])
 def test_handshakes(codec: str, share: float) -> None:
     assert sum(handshake(codec, seed, share) for seed in range(40)) == 40
+
+
+def test_handshakes_in_fragments() -> None:
+    assert sum(fragmented(seed, 0.2) for seed in range(40)) == 40
 
 
 def test_everything_twice_and_in_another_order(codec: str) -> None:

@@ -38,6 +38,9 @@ EVERY = {
     "wrong-psk",
     "virtual-ip",
     "liveness-peer-dies",
+    "rekey-under-traffic",
+    "loss-20",
+    "loss-30",
 }
 MUST_FAIL = {
     "wrong-ca",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def _name(common: str) -> x509.Name:
 def _certificate(
     subject: str,
     issuer: str,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
     signer: ec.EllipticCurvePrivateKey,
     *,
     ca: bool,
@@ -48,15 +48,20 @@ def _certificate(
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def make_credentials(directory: Path, names: Iterable[str] = ("initiator", "responder")) -> None:
-    """The files of the founding document, with cheap keys: a CA, and each name's certificate and key."""
+def make_credentials(
+    directory: Path, names: Iterable[str] = ("initiator", "responder"), *, large: bool = False
+) -> None:
+    """The files of the founding document, with cheap keys: a CA, and each name's certificate and key.
+
+    `large`: RSA keys of 4,096 bits, for messages that are cut into fragments.
+    """
     directory.mkdir(parents=True)
     authority = ec.generate_private_key(ec.SECP256R1())
     (directory / "ca-cert.pem").write_bytes(
         _certificate("MyRootCA", "MyRootCA", authority, authority, ca=True)
     )
     for name in names:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = rsa.generate_private_key(65_537, 4_096) if large else ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(f"ipsec-{name}", "MyRootCA", key, authority, ca=False)
         (directory / f"{name}-cert.pem").write_bytes(certificate)
         octets = key.private_bytes(

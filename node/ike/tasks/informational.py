@@ -42,9 +42,16 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
 
 
 def complete(sa: IkeSa, message: Message, now: float) -> None:
-    """The answer to our own request arrived: what it means is up to who asked; our last one ends the SA."""
+    """The answer to our own request arrived: what it means is up to who asked; our last one ends the SA.
+
+    Where the peer could make no sense of it, whatever it was, it holds no IKE SA any more (RFC 7296 2.21.3).
+    """
     task = sa.agenda.finish()
-    if isinstance(sa.data, Deleting):
+    failure = exchanges.error_notify(message)
+    if failure is not None and failure.notify_type in _FATAL:
+        _tell(sa, failure)
+        sa.close(f"refused with {failure.notify_type}")
+    elif isinstance(sa.data, Deleting):
         if not sa.send_last(now):
             sa.close(sa.data.reason)
     elif task is not None:
@@ -58,7 +65,7 @@ def give_up_child(sa: IkeSa, inbound_spi: bytes, now: float) -> None:
 
 
 class Liveness:
-    """Ask the peer whether it is there; any answer says so, unless it holds no IKE SA any more."""
+    """Ask the peer whether it is there; any answer says so."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
 
@@ -82,8 +89,6 @@ class Liveness:
         failure = exchanges.error_notify(message)
         if failure is not None:
             _tell(self._sa, failure)
-            if failure.notify_type in _FATAL:
-                self._sa.close(f"refused with {failure.notify_type}")
 
 
 def _check(payload: Delete) -> None:
@@ -99,5 +104,6 @@ def _tell(sa: IkeSa, notify: Notify) -> None:
     sa.event(EventName.NOTIFY_RECEIVED, notify=str(notify.notify_type), protected=True)
 
 
-#: Errors in an INFORMATIONAL request after which the peer holds no IKE SA any more (RFC 7296 2.21.2, 2.21.3).
+#: Errors in an INFORMATIONAL request, or in an answer, after which the peer holds no IKE SA any more
+#: (RFC 7296 2.21.2, 2.21.3).
 _FATAL = frozenset({NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_SYNTAX})
