@@ -31,6 +31,7 @@ class LineWriter:
     def write(self, line: str) -> bool:
         """Write `line` and a newline; False where the reader stalls and nothing of the line was written.
 
+        Lines that belong together may come as one, with newlines between them.
         What is no Unicode text (lone surrogates) is escaped.
         """
         if self._rest and not self._flush():
@@ -48,7 +49,7 @@ class LineWriter:
                 if not self._ready():
                     self._stalled = True
                     return False
-                self._rest = self._rest[os.write(self._descriptor, self._rest[: select.PIPE_BUF]) :]
+                self._rest = self._rest[os.write(self._descriptor, self._part()) :]
             except BlockingIOError:
                 # Somebody made it non-blocking, and it takes less than it said.
                 self._stalled = True
@@ -58,6 +59,12 @@ class LineWriter:
             self._stalled = False
         self._rest = b""
         return True
+
+    def _part(self) -> bytes:
+        """What is written next: whole lines, as long as one is no longer than a pipe takes at once."""
+        if len(self._rest) <= select.PIPE_BUF:
+            return self._rest
+        return self._rest[: self._rest.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF]
 
     def _ready(self) -> bool:
         """Whether the reader takes more. One that has not stalled yet is waited for, `PATIENCE` in all."""

@@ -2,8 +2,9 @@
 
 Rules:
 
-1. Every line is written at once and as a whole. No reader can stop the node: the stream of one that went
-   away is simply over, one that stalls is waited for a moment, then loses lines, and is told how many.
+1. Every line is written as a whole and at once, or at the end of the few that belong together (`with log`):
+   what one datagram or timer caused. No reader can stop the node: the stream of one that went away is simply
+   over, one that stalls is waited for a moment, then loses lines, and is told how many.
 2. Discarded datagrams are told in full a few times for each reason, then at every power of ten; the
    counters are exact.
 3. Nothing here decides anything; what happened comes from elsewhere.
@@ -24,11 +25,14 @@ from node.prose import Palette, render
 
 #: Discarded datagrams of one reason that are told in full.
 TOLD_IN_FULL = 5
+#: Lines that are kept to be written together.
+MOST_TOGETHER = 64
 
 #: Without spaces; made once, as making one costs as much as an event.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
-#: Writes a line; False where it was lost. What returns nothing loses nothing.
+#: Writes a line, or some with a newline between them; False where all was lost. What returns nothing loses
+#: nothing.
 Write = Callable[[str], bool | None]
 
 
@@ -37,19 +41,27 @@ class _Stream:
 
     def __init__(self, write: Write, render: Callable[[str, EventName, Mapping[str, object]], str]) -> None:
         self._write, self._render = write, render
+        self._kept: list[str] = []
         self._untold = 0
         self.lost = 0
 
-    def tell(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> None:
-        """Write an event; before it, how many were lost, where some were."""
-        if self._untold and self._put(stamp, EventName.EVENTS_LOST, {"count": self._untold}):
-            self._untold = 0
-        if self._untold or not self._put(stamp, name, fields):
-            self._untold += 1
-            self.lost += 1
+    def tell(self, stamp: str, name: EventName, fields: Mapping[str, object], *, keep: bool) -> None:
+        """Write an event with those that were kept, or `keep` it; first of all, how many were lost, where
+        some were.
+        """
+        if self._untold:
+            lost = self._render(stamp, EventName.EVENTS_LOST, {"count": self._untold})
+            self._untold = self._untold if self._write(lost) is False else 0
+        self._kept.append(self._render(stamp, name, fields))
+        if not keep or len(self._kept) >= MOST_TOGETHER:
+            self.flush()
 
-    def _put(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> bool:
-        return self._write(self._render(stamp, name, fields)) is not False
+    def flush(self) -> None:
+        """Write what was kept."""
+        lines, self._kept = self._kept, []
+        if lines and (self._untold or self._write("\n".join(lines)) is False):
+            self._untold += len(lines)
+            self.lost += len(lines)
 
 
 class EventLog:
@@ -69,6 +81,7 @@ class EventLog:
             for kind, write, render in (("json", json_lines, self._json), ("prose", prose_lines, self._prose))
             if write is not None
         }
+        self._together = False
         #: Discarded datagrams and inner packets by reason, all of them.
         self.dropped: Counter[str] = Counter()
         #: Events by name, all of them, also those that a reader lost.
@@ -84,7 +97,17 @@ class EventLog:
         self.emitted[name] += 1
         stamp = clock.stamp(self._now())
         for stream in self._streams.values():
-            stream.tell(stamp, name, fields)
+            stream.tell(stamp, name, fields, keep=self._together)
+
+    def __enter__(self) -> None:
+        """What is told from here on belongs together."""
+        self._together = True
+
+    def __exit__(self, *_: object) -> None:
+        """Write it, whatever ended it: a write for each line would cost a twentieth of a handshake."""
+        self._together = False
+        for stream in self._streams.values():
+            stream.flush()
 
     def _json(self, stamp: str, name: EventName, fields: Mapping[str, object]) -> str:
         event = {"ts": stamp, "event": str(name), "node": self._node, **fields}

@@ -267,8 +267,9 @@ class Node:
     # -- output ----------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        while (output := self.endpoint.poll()) is not None:
-            self._execute(output)
+        with self.log:
+            while (output := self.endpoint.poll()) is not None:
+                self._execute(output)
         self._set_timer(self.endpoint.deadline())
         if self._stopping and not self.endpoint.sas():
             self._all_gone.set()
@@ -285,7 +286,10 @@ class Node:
     def _execute(self, output: Output) -> None:
         if self._keylog is not None:
             _log_keys(self._keylog, output)
+        # Most outputs are events.
         match output:
+            case Event():
+                self._event(output)
             case Transmit():
                 for datagram in output.datagrams:
                     self.transport.send_message(datagram, output.path)
@@ -295,8 +299,6 @@ class Node:
                 self._keep_alive(output)
             case SaReplaced():
                 self._replaced(output)
-            case Event():
-                self._event(output)
             case Dropped():
                 self._dropped(output)
             case SaUp() | SaDown():

@@ -13,7 +13,6 @@ Rules:
 
 import hashlib
 import hmac
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -30,6 +29,9 @@ HASH_ID_SIZE = 2
 MAX_REMEMBERED = 128
 #: Identifiers that are read; the registry has eight.
 MAX_HASHES = 64
+
+#: The data of a message's notifications, in their order, by type.
+_Said = dict[NotifyType, list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,11 @@ def announce(settings: Settings, spi_i: bytes, spi_r: bytes, path: Path) -> tupl
 
 def announced(message: Message, settings: Settings, path: Path) -> Extensions:
     """What the peer said in its IKE_SA_INIT message, which came on `path`."""
-    said = set(_data(message, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
-    return Extensions(_nat(message, path), bool(said) and settings.mtu > 0, _hashes(message))
+    said: _Said = {}
+    for notify in exchanges.every(message, Notify):
+        said.setdefault(notify.notify_type, []).append(notify.data)
+    fragmentation = NotifyType.IKEV2_FRAGMENTATION_SUPPORTED in said and settings.mtu > 0
+    return Extensions(_nat(said, message.header, path), fragmentation, _hashes(said))
 
 
 def nat_digest(spi_i: bytes, spi_r: bytes, host: str, port: int) -> bytes:
@@ -90,30 +95,26 @@ def _packed(host: str) -> bytes:
     return ip_address(host.partition("%")[0]).packed
 
 
-def _nat(message: Message, path: Path) -> Nat:
-    sources = tuple(_data(message, NotifyType.NAT_DETECTION_SOURCE_IP))
-    destinations = tuple(_data(message, NotifyType.NAT_DETECTION_DESTINATION_IP))
+def _nat(said: _Said, header: Header, path: Path) -> Nat:
+    sources = said.get(NotifyType.NAT_DETECTION_SOURCE_IP)
+    destinations = said.get(NotifyType.NAT_DETECTION_DESTINATION_IP)
     if not sources or not destinations:
         return Nat()
     # A peer with several addresses names them all; one that fits is enough.
     return Nat(
         supported=True,
-        local=not _names(destinations, message.header, path.local_host, path.local_port),
-        peer=not _names(sources, message.header, path.peer_host, path.peer_port),
+        local=not _names(destinations, header, path.local_host, path.local_port),
+        peer=not _names(sources, header, path.peer_host, path.peer_port),
     )
 
 
-def _names(digests: tuple[bytes, ...], header: Header, host: str, port: int) -> bool:
+def _names(digests: list[bytes], header: Header, host: str, port: int) -> bool:
     wanted = nat_digest(header.spi_i, header.spi_r, host, port)
     return any(hmac.compare_digest(wanted, digest) for digest in digests)
 
 
-def _hashes(message: Message) -> frozenset[HashId] | None:
-    for data in _data(message, NotifyType.SIGNATURE_HASH_ALGORITHMS):
+def _hashes(said: _Said) -> frozenset[HashId] | None:
+    for data in said.get(NotifyType.SIGNATURE_HASH_ALGORITHMS, ()):
         starts = range(0, min(len(data) - 1, HASH_ID_SIZE * MAX_HASHES), HASH_ID_SIZE)
         return frozenset(HashId.of(int.from_bytes(data[at : at + HASH_ID_SIZE])) for at in starts)
     return None
-
-
-def _data(message: Message, kind: NotifyType) -> Iterator[bytes]:
-    return (n.data for n in exchanges.every(message, Notify) if n.notify_type == kind)

@@ -132,7 +132,7 @@ def accept(answer: Sequence[Proposal], offered: Sequence[Suite]) -> Choice | Non
     if not 1 <= chosen.number <= len(offered):
         return None
     suite = offered[chosen.number - 1]
-    single = all(len(chosen.of(kind)) == 1 for kind in {t.type for t in chosen.transforms})
+    single = len({t.type for t in chosen.transforms}) == len(chosen.transforms)
     return Choice(suite, chosen.number, chosen.spi) if single and _contains(chosen, suite) else None
 
 

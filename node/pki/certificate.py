@@ -27,7 +27,7 @@ from node.pki.text import printable
 #: Octets of one certificate. RSA-4096 with every usual extension takes 2 KiB, ML-DSA-87 takes 7.5 KiB.
 MAX_CERTIFICATE_OCTETS = 16 * 1024
 #: Certificates whose reading is remembered by their octets: peers come back with the same ones. What is
-#: remembered is a pure function of the octets; every signature is verified every time.
+#: remembered is a pure function of the octets; `verifier` alone remembers that a path was valid.
 MAX_REMEMBERED = 128
 #: Extensions of one certificate; RFC 5280 defines 16.
 MAX_EXTENSIONS = 64

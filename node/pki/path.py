@@ -64,6 +64,17 @@ class Budget:
         return self.known[pair]
 
 
+@dataclass(frozen=True, slots=True)
+class ValidPath:
+    """A path that was valid when it was judged: what its end entity says, and the period (both ends inside)
+    in which all its certificates are valid. Nothing else in the verdict depends on the time.
+    """
+
+    facts: Facts
+    since: datetime
+    until: datetime
+
+
 @dataclass(slots=True)
 class _State:
     """The working state of RFC 5280 6.1.2 that can matter here; `path_length` None is no limit."""
@@ -79,9 +90,8 @@ def find_path(
     anchors: Sequence[Anchor],
     moment: datetime,
     policy: KeyPolicy,
-) -> Facts:
-    """Find a valid path from `end_entity` through `others` to one of `anchors` and return the end entity's
-    facts.
+) -> ValidPath:
+    """Find a path that is valid at `moment` from `end_entity` through `others` to one of `anchors`.
 
     Raises AuthError: of the candidate paths' failures the one that says most, or UNTRUSTED_ISSUER where no
     name leads to an anchor.
@@ -110,11 +120,11 @@ def _uninformative(error: AuthError) -> int:
     return order.index(error.failure) + 1 if error.failure in order else 0
 
 
-def _judge_pinned(pinned: Anchor, moment: datetime) -> Facts:
+def _judge_pinned(pinned: Anchor, moment: datetime) -> ValidPath:
     """The end entity is itself configured as trusted: no path, but validity and extensions are judged."""
     _check_validity(pinned.certificate, pinned.facts, moment)
     _check_extensions(pinned.certificate, pinned.facts)
-    return pinned.facts
+    return ValidPath(pinned.facts, pinned.facts.not_before, pinned.facts.not_after)
 
 
 def _paths(
@@ -151,10 +161,10 @@ def _issuers(child: Certificate, candidates: Sequence[Certificate]) -> list[Cert
 
 def validate(
     top: Anchor, below: Sequence[Certificate], moment: datetime, policy: KeyPolicy, budget: Budget
-) -> Facts:
-    """Validate one path below an anchor, end entity last (RFC 5280 6.1). Returns the end entity's facts.
-    Raises AuthError."""
+) -> ValidPath:
+    """Validate one path below an anchor, end entity last (RFC 5280 6.1). Raises AuthError."""
     state, found = _State(top.certificate), top.facts
+    since, until = found.not_before, found.not_after
     _check_validity(top.certificate, found, moment)
     _check_extensions(top.certificate, found)
     _enter_ca(top.certificate, found, state, is_anchor=True)
@@ -164,11 +174,12 @@ def validate(
         found = facts(certificate)
         check_key(certificate, policy)
         _check_validity(certificate, found, moment)
+        since, until = max(since, found.not_before), min(until, found.not_after)
         _check_names(certificate, found, state, last)
         _check_extensions(certificate, found)
         if not last:
             _enter_ca(certificate, found, state, is_anchor=False)
-    return found
+    return ValidPath(found, since, until)
 
 
 def _check_signature(certificate: Certificate, issuer: Certificate, budget: Budget) -> None:

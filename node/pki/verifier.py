@@ -6,11 +6,13 @@ Rules:
    certificate. Each step must pass; there is no option that leaves one out.
 2. The first certificate is the end entity. The others are only suggestions: unreadable or unrelated ones are
    ignored, as RFC 4945 3.3.10 asks, and they never become trusted by being sent.
-3. No state between calls (what octets say is remembered, a verdict never), no fetching, no clock of its own.
+3. Of calls before only a peer that was accepted is remembered, by exactly what it showed, for the period in
+   which all certificates of its path are valid; a refusal never. No fetching, no clock of its own.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -26,11 +28,24 @@ from node.pki.profile import check_end_entity
 
 #: Certificates that one peer may send: an end entity and every CA of a deep hierarchy.
 MAX_CERTIFICATES = 10
-
+#: Accepted peers that are remembered, and the octets of certificates of each: half a MiB in all.
+MAX_ACCEPTED, MAX_ACCEPTED_OCTETS = 64, 8 * 1024
 
 #: CAs that a CERTREQ names: it goes into IKE_SA_INIT, which cannot be fragmented (RFC 7383 2.5). With more of
 #: them there is no CERTREQ; it would be a hint only, and peers have a certificate to show without it.
 MAX_AUTHORITIES = 20
+
+#: Certificates, end entity first, and the ID payload of a peer.
+_Shown = tuple[tuple[bytes, ...], Identification]
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A peer that was accepted, and would be at any time from `since` to `until`."""
+
+    peer: VerifiedPeer
+    since: datetime
+    until: datetime
 
 
 class CertificateVerifier:
@@ -54,6 +69,7 @@ class CertificateVerifier:
         self._expected = expected
         self._clock = clock
         self._authorities = authority_hashes(anchors) if len(anchors) <= MAX_AUTHORITIES else b""
+        self._accepted: dict[_Shown, _Accepted] = {}
 
     @property
     def authorities(self) -> bytes | None:
@@ -70,14 +86,23 @@ class CertificateVerifier:
         nothing else."""
         _check_bounds(certificates)
         self._expected.check(identity)
+        # Peers come back. All that is judged of the same octets depends on nothing else but the time.
+        shown, moment = (tuple(certificates), identity), self._clock()
+        known = self._accepted.get(shown)
+        if known is None or not known.since <= moment <= known.until:
+            known = self._judge(certificates, identity, moment)
+            self._remember(shown, known)
+        return known.peer
+
+    def _judge(self, certificates: Sequence[bytes], identity: Identification, moment: datetime) -> _Accepted:
         end_entity = read(certificates[0])
         others = _readable(certificates[1:])
-        found = find_path(end_entity, others, self._anchors, self._clock(), self._policy)
+        found = find_path(end_entity, others, self._anchors, moment, self._policy)
         is_anchor = any(one.certificate.octets == end_entity.octets for one in self._anchors)
-        check_end_entity(end_entity, found, is_anchor)
-        check_speaks_for(end_entity, found, identity)
+        check_end_entity(end_entity, found.facts, is_anchor)
+        check_speaks_for(end_entity, found.facts, identity)
         subject, issuer, serial, fingerprint = _shown(end_entity.octets)
-        return VerifiedPeer(
+        peer = VerifiedPeer(
             identity=identity,
             public_key=end_entity.spki,
             certificate=end_entity.octets,
@@ -86,6 +111,16 @@ class CertificateVerifier:
             serial=serial,
             fingerprint=fingerprint,
         )
+        return _Accepted(peer, found.since, found.until)
+
+    def _remember(self, shown: _Shown, accepted: _Accepted) -> None:
+        """In the place of the oldest one where there are too many."""
+        if sum(map(len, shown[0])) > MAX_ACCEPTED_OCTETS:
+            return
+        self._accepted.pop(shown, None)
+        if len(self._accepted) >= MAX_ACCEPTED:
+            del self._accepted[next(iter(self._accepted))]
+        self._accepted[shown] = accepted
 
 
 @lru_cache(MAX_REMEMBERED)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from linetalk.writer import LineWriter
 from node.errors import DropReason
-from node.eventlog import TOLD_IN_FULL, EventLog, wants_colour
+from node.eventlog import MOST_TOGETHER, TOLD_IN_FULL, EventLog, wants_colour
 from node.model.events import EventName
 from node.prose import Palette, escape, render
 
@@ -143,6 +143,65 @@ def test_a_line_is_written_whole_to_a_slow_reader() -> None:
     assert bytes(got) == b"x" * 300_000 + b"\n"
 
 
+# -- lines that belong together ------------------------------------------------------------------------------
+
+
+def test_what_belongs_together_is_written_at_its_end() -> None:
+    lines, prose = Lines(), Lines()
+    log = _log(lines, prose)
+    with log:
+        _emit(log, 0, 3)
+        assert lines == prose == []
+    assert len(lines) == len(prose) == 1
+    assert [json.loads(line)["port"] for line in lines[0].split("\n")] == [0, 1, 2]
+    assert len(prose[0].split("\n")) == 3
+    _emit(log, 3, 4)
+    assert json.loads(lines[1])["port"] == 3
+
+
+def test_what_belongs_together_is_written_whatever_ends_it() -> None:
+    lines = Lines()
+    log = _log(lines, Lines())
+
+    def fails() -> None:
+        with log:
+            _emit(log, 0, 2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert [json.loads(line)["port"] for line in lines[0].split("\n")] == [0, 1]
+
+
+def test_no_more_is_kept_than_a_few_lines() -> None:
+    lines = Lines()
+    log = _log(lines, Lines())
+    with log:
+        _emit(log, 0, 10 * MOST_TOGETHER + 1)
+        assert [len(line.split("\n")) for line in lines] == [MOST_TOGETHER] * 10
+    assert [json.loads(line)["port"] for line in "\n".join(lines).split("\n")] == list(
+        range(10 * MOST_TOGETHER + 1)
+    )
+
+
+def test_lines_written_together_are_cut_between_two_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others write to the same pipe: what it takes at once is never half a line."""
+    parts: list[bytes] = []
+
+    def write(descriptor: int, octets: bytes) -> int:
+        parts.append(bytes(octets))
+        return len(octets)
+
+    reading, writing = os.pipe()
+    monkeypatch.setattr("linetalk.writer.os.write", write)
+    LineWriter(writing).write("\n".join(["x" * 1_000] * 9))
+    monkeypatch.undo()
+    os.close(reading)
+    os.close(writing)
+    assert b"".join(parts) == (b"x" * 1_000 + b"\n") * 9
+    assert all(part.endswith(b"\n") and len(part) <= 4096 for part in parts)
+
+
 # -- a reader that stalls ------------------------------------------------------------------------------------
 
 
@@ -238,6 +297,21 @@ def test_a_slow_reader_costs_a_bounded_time(stalled: Stalled) -> None:
         if not writer.write("w" * 3_000):
             os.read(stalled.reading, 65_536)
     assert time.monotonic() - begin < 1
+
+
+def test_lines_lost_together_are_counted_one_by_one(stalled: Stalled) -> None:
+    log = EventLog("n1", LineWriter(stalled.writing).write, None, Palette(False))
+    for turn in range(100):
+        with log:
+            _emit(log, turn * 20, turn * 20 + 20)
+    # What was begun is finished when the reader comes back.
+    read = stalled.read()
+    _emit(log, 2000, 2001)
+    events = [json.loads(line) for line in [*read, *stalled.read()]]
+    ports = [event["port"] for event in events if event["event"] == "udp_bound"]
+    assert ports == [*range(len(ports) - 1), 2000]
+    assert [event["count"] for event in events if event["event"] == "events_lost"] == [log.lost["json"]]
+    assert len(ports) + log.lost["json"] == 2001
 
 
 def test_one_stream_that_stalls_takes_nothing_from_the_other(stalled: Stalled) -> None:

@@ -51,7 +51,7 @@ class Initiator:
         }
         options = ((("role",), "initiator", "--mode"), (("tun", "enabled"), False, "--tun"))
         config = load(Sources(None, variables, options))
-        log = EventLog(name, self._on_line, None, Palette(False))
+        log = EventLog(name, self._on_lines, None, Palette(False))
         credentials = load_credentials(config, log)
         udp = UdpSocket(f"127.77.0.{number + 1}", 0)
         engine = endpoint(config, credentials)
@@ -65,8 +65,9 @@ class Initiator:
         self._begun = time.monotonic()
         self.node.initiate()
 
-    def _on_line(self, line: str) -> None:
-        if json.loads(line)["event"] == EventName.CHILD_SA_INSTALLED and self.milliseconds is None:
+    def _on_lines(self, text: str) -> None:
+        told = [json.loads(line)["event"] for line in text.split("\n")]
+        if EventName.CHILD_SA_INSTALLED in told and self.milliseconds is None:
             self.milliseconds = round(1000 * (time.monotonic() - self._begun), 2)
 
 

@@ -67,9 +67,12 @@ def allowed(sa: IkeSa) -> Wanted:
 
 def first(sa: IkeSa) -> Wanted:
     """What it allows in IKE_AUTH, which has no key exchange of its own (RFC 7296 1.2)."""
-    wanted = allowed(sa)
-    suites = dict.fromkeys(replace(suite, ke=None) for suite in wanted.suites)
-    return replace(wanted, suites=tuple(suites))
+    suites = _without_exchange(sa.context.settings.child_suites)
+    return Wanted(suites, own_selectors(sa), peer_selectors(sa))
+
+
+def _without_exchange(suites: tuple[Suite, ...]) -> tuple[Suite, ...]:
+    return tuple(dict.fromkeys(suite if suite.ke is None else replace(suite, ke=None) for suite in suites))
 
 
 def request(sa: IkeSa, spi: bytes) -> tuple[Payload, ...]:

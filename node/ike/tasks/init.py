@@ -28,7 +28,7 @@ from node.ike.transcript import Transcript
 from node.model.events import EventName
 from node.model.message import NO_SPI, Envelope, Message
 from node.model.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
-from node.model.proposal import Choice, Suite, accept, offer, select
+from node.model.proposal import Choice, Proposal, Suite, accept, offer, select
 from node.model.registry import ExchangeType, KeId, NotifyType
 from node.model.secret import Secret
 
@@ -99,9 +99,10 @@ def answer(sa: IkeSa, request: Envelope, accepted: Offer, pair: kex.KeyPair, non
     """
     _tell_choice(sa, accepted.suite)
     sa.learn(extensions.announced(accepted.message, sa.context.settings, sa.path))
-    (proposal,) = offer((accepted.suite,))
+    suite = accepted.suite
+    chosen = Proposal(accepted.choice.number, suite.protocol, b"", suite.transforms)
     payloads: tuple[Payload, ...] = (
-        SecurityAssociation((replace(proposal, number=accepted.choice.number),)),
+        SecurityAssociation((chosen,)),
         KeyExchange(pair.group, pair.public),
         Nonce(nonce_r),
         *extensions.announce(sa.context.settings, sa.spi_i, sa.spi_r, sa.path),
