@@ -1,16 +1,21 @@
 """`python -m bench [NAME ...]`: run all benchmarks, or those named, one after the other.
 
-Each is a module with its own options: `python -m bench.esp --help`. Exit code 1 where a goal is missed.
+Each is a module or a package with its own options: `python -m bench.esp --help`. Exit code 1 where one of
+them fails, or misses a goal.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
+_HERE = Path(__file__).parent
 _NAMES = sorted(
-    path.stem
-    for path in Path(__file__).parent.glob("*.py")
-    if path.stem != "__main__" and "def main(" in path.read_text(encoding="utf-8")
+    [
+        path.stem
+        for path in _HERE.glob("*.py")
+        if path.stem != "__main__" and "def main(" in path.read_text(encoding="utf-8")
+    ]
+    + [path.parent.name for path in _HERE.glob("*/__main__.py")]
 )
 
 
