@@ -83,7 +83,7 @@ image: $(STAMP) ## build the node image, with a base made here if no registry ca
 peer-image: $(STAMP) ## build the image of strongSwan (ARGS=--newest: 6.1 where no registry can be reached)
 	@$(BIN)/ipseclab image strongswan $(ARGS)
 
-interop: $(STAMP) ## strongSwan in a matrix of algorithms, and special cases (docs/interop.md; ARGS=--pairs is short)
+interop: $(STAMP) ## our node against strongSwan: a matrix, and special cases (docs/interop.md; ARGS=--pairs is short)
 	@$(BIN)/python -m lab.interop $(ARGS)
 
 schema: $(STAMP) ## write the schema of node configurations again, for editors and `ipseclab lint`

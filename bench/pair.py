@@ -16,7 +16,15 @@ from node.daemon.assembly import PROFILES
 from node.errors import IkeError
 from node.esp.sad import Sad
 from node.ike.endpoint import Endpoint
-from node.ike.outputs import Dropped, InstallInbound, InstallOutbound, Output, RemoveSa, Transmit
+from node.ike.outputs import (
+    Dropped,
+    InstallInbound,
+    InstallOutbound,
+    Output,
+    RemoveOutbound,
+    RemoveSa,
+    Transmit,
+)
 from node.ike.settings import Settings
 from node.model.message import Path
 from node.model.registry import PayloadType
@@ -147,6 +155,8 @@ def _install(output: Output, sad: Sad) -> None:
         sad.add_inbound(output.child)
     elif isinstance(output, InstallOutbound):
         sad.add_outbound(output.child)
+    elif isinstance(output, RemoveOutbound):
+        sad.remove_outbound(output.inbound_spi)
     elif isinstance(output, RemoveSa):
         sad.remove(output.inbound_spi)
 

@@ -233,9 +233,10 @@ def _at_once(action: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
 
 def sa_view(status: Mapping[str, Any]) -> SaView:
     """Numbers of SAs in what `ctl status` says. A Child SA that only one of engine and data path knows
-    counts as well.
+    counts as well, but not what the data path only receives on: for seconds what was replaced is left there.
     """
     sas = status["ike_sas"]
     up = [sa for sa in sas if sa["phase"] == "ESTABLISHED"]
-    children = max(sum(len(sa["children"]) for sa in sas), len(status["child_sas"]))
+    sending = [child for child in status["child_sas"] if child["outbound_spi"]]
+    children = max(sum(len(sa["children"]) for sa in sas), len(sending))
     return SaView(len(up), children, len(sas) - len(up))

@@ -61,8 +61,8 @@ def _kind(document: Document, group: Group) -> Iterator[Problem | None]:
     if "psk" in entry:
         message = "is for the lab's own nodes: write `strongswan: {auth: psk, secret: ...}`"
         yield document.problem((*at, "psk"), message, at_key=True)
-    if "wire" in document.value:
-        message = f"wire: relays the lab's own profile, which {group.name} does not speak: leave it out"
+    if "wire" in document.value and document.value.get("profile") != "rfc7296":
+        message = f"wire: relays the profile asn1, which {group.name} does not speak: add `profile: rfc7296`"
         yield document.problem(("wire",), message, at_key=True)
     for place, message in planned.complaints(group.config):
         yield document.problem((*at, group.kind.value, *place), message)

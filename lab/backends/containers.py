@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from lab.backends.base import CAPTURE
 from lab.labels import BESIDE, KIND, Kind, Marks, Role
 from lab.peers.strongswan import DIRECTORY
-from lab.plan import PORTS, NodePlan, Place, Plan, WirePlace, WirePlan, environment, nat_port
+from lab.plan import PORTS, Config, NodePlan, Place, Plan, WirePlace, WirePlan, environment, nat_port
 
 CA_NODE = "ca"
 #: The user of the CA, who owns every key, and of the nodes once they have dropped their privileges.
@@ -139,9 +139,17 @@ def node(whole: Plan, plan: NodePlan, marks: Marks) -> Container:
         capabilities=("NET_ADMIN", "SETUID", "SETGID"),
         devices=(TUN_DEVICE,),
         networked=True,
-        sysctls=IPV6 if ":" in config["tun"].get("address", "") else {},
+        sysctls=IPV6 if _inner_ipv6(config) else {},
         labels=marks.labels(plan.name, plan.role),
     )
+
+
+def _inner_ipv6(config: Config) -> bool:
+    """Whether the node has, asks for, or reaches through the tunnel an IPv6 address."""
+    child = config["child"]
+    texts = [config["tun"].get("address", ""), *child.get("virtual_ip", ())]
+    texts += child.get("pool") or child["remote_ts"]
+    return any(text == "any6" or ":" in text for text in texts)
 
 
 def strongswan(plan: NodePlan, marks: Marks) -> Container:

@@ -12,11 +12,12 @@ import inspect
 import socket
 import struct
 import sys
+import time
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-#: Seconds for one answer.
-PATIENCE = 2.0
+#: Seconds for one answer, and between an answer and the next request.
+PATIENCE, PAUSE = 2.0, 0.05
 #: Type, code, checksum and identifier (both are the kernel's to fill in), sequence number.
 _HEADER = struct.Struct("!BBHHH")
 _DATA = bytes(56)
@@ -36,7 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     )
     with socket.socket(family, socket.SOCK_DGRAM, protocol) as icmp:
         icmp.connect((str(target), 0))
-        answered = sum(_ask(icmp, 128 if v6 else 8, sequence) for sequence in range(1, count + 1))
+        answered = 0
+        for sequence in range(1, count + 1):
+            answered += _ask(icmp, 128 if v6 else 8, sequence)
+            time.sleep(PAUSE if sequence < count else 0)
     print(f"{answered} of {count} echo requests to {target} were answered", file=sys.stderr)
     return 0 if answered == count else 1
 

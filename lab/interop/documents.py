@@ -6,6 +6,7 @@
 Both may have either role, so the networks are said and not left to the plan.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import yamlschema
@@ -26,7 +27,12 @@ NEVER = ["authentication_failed", "ike_sa_failed", "child_sa_failed", "packet_dr
 #: Echo requests of each side through the tunnel.
 PINGS = 2
 
+#: Fast keys, so that a case takes seconds.
+KEYS = {"key_type": "ecdsa-p256", "root_key_type": "ecdsa-p256"}
+
 Document = dict[str, Any]
+Expect = dict[str, Any]
+Settings = Mapping[str, Mapping[str, object]]
 
 
 def scenario(name: str, document: Document) -> Scenario:
@@ -49,6 +55,50 @@ def node(side: str, role: str, **settings: object) -> Document:
     own, other = NETWORKS[side], NETWORKS[OTHER[side]]
     base = {"local_ts": [own], "remote_ts": [other], "inner": [f"{ADDRESSES[side]}/32"]}
     return {"kind": Kind.STRONGSWAN.value, "role": role, "strongswan": {**base, **settings}}
+
+
+def case(role: str, title: str, settings: Settings, expect: Mapping[str, Expect], **more: object) -> Document:
+    """A special case: the subject has this role; `settings` of each side differ from the lab's defaults."""
+    given = roles(role)
+    return {
+        "title": title,
+        "description": f"{title}; the subject is the {role}.",
+        "timeout": 30,
+        "credentials": KEYS,
+        "nodes": {side: node(side, given[side], **settings.get(side, {})) for side in given},
+        "expect": dict(expect),
+        **more,
+    }
+
+
+def up(*events: object, never: list[str] = NEVER) -> Expect:
+    """What is expected of a side that comes up, after these events."""
+    return {
+        "events": [*events, "ike_sa_established", "child_sa_installed"],
+        "never": never,
+        "sas": "established",
+    }
+
+
+def pings() -> list[Document]:
+    """Steps: once both sides are up, pings through the tunnel from each of them."""
+    waits = [{"wait": {"node": side, "event": "child_sa_installed"}} for side in OTHER]
+    return [*waits, *map(ping, OTHER)]
+
+
+def ping(side: str, *count: str) -> Document:
+    """A step: echo requests to the other side, all of which must be answered."""
+    return {"ctl": {"node": side, "command": ["ping", ADDRESSES[OTHER[side]], *count]}}
+
+
+def first_and_second(role: str) -> tuple[str, str]:
+    """The side that initiates and the one that responds, where the subject has this role."""
+    return (SUBJECT, PEER) if role == "initiator" else (PEER, SUBJECT)
+
+
+def both(settings: Mapping[str, object]) -> Settings:
+    """The same settings for each side."""
+    return dict.fromkeys(OTHER, settings)
 
 
 def of_cell(cell: Cell) -> Document:
@@ -77,10 +127,7 @@ def of_cell(cell: Cell) -> Document:
             *({"wait": {"node": side, "event": "udp_bound"}} for side in given),
             {"ctl": {"node": initiator, "command": ["initiate"]}},
             *({"wait": {"node": side, "event": "child_sa_installed"}} for side in given),
-            *(
-                {"ctl": {"node": side, "command": ["ping", ADDRESSES[OTHER[side]], str(PINGS)]}}
-                for side in given
-            ),
+            *(ping(side, str(PINGS)) for side in given),
         ],
         "expect": {side: expect for side in given},
     }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from lab.interop import special
+from lab.interop import lives, special
 from lab.interop.documents import OTHER, PEER, SUBJECT, Document
 from lab.labels import Role
 from lab.peers.strongswan import Auth
@@ -28,8 +28,8 @@ def subject(document: Document) -> Document:
     made["profile"] = "rfc7296"
     expect = made["expect"][SUBJECT]
     made["expect"][SUBJECT] = {**expect, "events": [_told(event) for event in expect["events"]]}
-    if role == Role.INITIATOR:
-        made["steps"] = [step for step in made.get("steps", ()) if not _opens(step)]
+    steps = [step for step in made.get("steps", ()) if role == Role.RESPONDER or not _opens(step)]
+    made["steps"] = [_asked(step) for step in steps]
     return made
 
 
@@ -56,6 +56,22 @@ def _plain(value: object) -> object:
     return value
 
 
+#: What our node is asked for where a strongSwan is asked for this.
+_ASKED: Mapping[tuple[str, ...], str] = {
+    ("terminate", "child"): "delete-child",
+    ("initiate", "child"): "create-child",
+    ("rekey", "child"): "rekey-child",
+    ("rekey", "ike"): "rekey-ike",
+}
+
+
+def _asked(step: Document) -> Document:
+    given = step.get("ctl", {})
+    if given.get("node") != SUBJECT or (command := _ASKED.get(tuple(given["command"]))) is None:
+        return step
+    return {"ctl": {"node": SUBJECT, "command": [command]}}
+
+
 def _opens(step: Document) -> bool:
     """Our initiator opens its SAs by itself, once its peer is ready."""
     return bool(step.get("ctl") == {"node": SUBJECT, "command": ["initiate"]})
@@ -71,6 +87,10 @@ def config(settings: Settings) -> Document:
     for name, value in settings.items():
         if (rule := _RULES.get(name)) and value not in ([], ["dynamic"]):
             _set(made, *rule(value))
+    for name, value in settings.get("rekey", {}).items():
+        # strongSwan's clocks have no jitter here: both sides are to meet.
+        _set(made, f"{name}.lifetime.rekey", value)
+        _set(made, f"{name}.lifetime.jitter", 0)
     # Our key says by which signature we authenticate; of RSA's two, PSS must be asked for.
     if settings.get("auth") == Auth.PSS:
         _set(made, "local.rsa_pss", True)
@@ -125,7 +145,7 @@ _DAEMON: Mapping[str, Rule] = {
 
 # --- the special cases ---
 
-#: What our node does not do by itself (rekeying, childless SAs, deleting a Child SA) is left to its peer.
+#: What our node does not do by itself (childless IKE SAs) is left to its peer.
 _CASES: tuple[Callable[[str], Document], ...] = (
     *(
         special.fragmentation,
@@ -135,10 +155,13 @@ _CASES: tuple[Callable[[str], Document], ...] = (
         special.wrong_identity,
     ),
     *(special.wrong_ca, special.expired_certificate, special.proposal_mismatch, special.child_mismatch),
-    *(special.virtual_ip, special.inner_ipv6, special.outer_ipv6, special.delete, special.liveness),
+    *(special.virtual_ip, special.inner_ipv6, special.outer_ipv6),
+    *(lives.collide_child, lives.collide_ike, lives.short_lives),
 )
-_BY_PEER: tuple[Callable[[str, str], Document], ...] = (
-    *(special.delete, special.delete_child, special.liveness),
+#: What either side does.
+_BY_EITHER: tuple[Callable[[str, str], Document], ...] = (
+    *(lives.delete, lives.delete_child, lives.another_child, lives.liveness),
+    *(lives.rekey_child, lives.rekey_child_pfs, lives.rekey_ike),
 )
 
 
@@ -151,8 +174,9 @@ def _cases() -> Iterator[tuple[str, Document]]:
     for role in ("initiator", "responder"):
         for make in _CASES:
             yield f"{_name(make)}-{role}", subject(make(role))
-        for by_peer in _BY_PEER:
-            yield f"{_name(by_peer)}-by-peer-{role}", subject(by_peer(role, PEER))
+        for by_either in _BY_EITHER:
+            yield f"{_name(by_either)}-{role}", subject(by_either(role, SUBJECT))
+            yield f"{_name(by_either)}-by-peer-{role}", subject(by_either(role, PEER))
     yield "cookie-initiator", _cookie_shown()
     yield "cookie-responder", _cookie_wanted()
 

@@ -176,7 +176,7 @@ def judge(
     """
     problems = [*_alone(after), *_unlike(cell, after, methods)]
     if not problems:
-        problems = [*_crossed(after), *_counted(before, after)]
+        problems = [*crossed(after), *_counted(before, after)]
     ours = after[SUBJECT]
     return {
         "problems": tuple(problems),
@@ -207,10 +207,12 @@ def _unlike(cell: Cell, after: Mapping[str, Any], methods: Mapping[str, str]) ->
     return problems
 
 
-def _crossed(after: Mapping[str, Any]) -> list[str]:
-    """The SPIs of one side are those of the other."""
+def crossed(after: Mapping[str, Any]) -> list[str]:
+    """The SPIs of one side are those of the other, of one IKE SA and one Child SA that sends; pure."""
     (one,), (other,) = (after[side]["ike_sas"] for side in (SUBJECT, PEER))
-    (out,), (back,) = (after[side]["child_sas"] for side in (SUBJECT, PEER))
+    (out,), (back,) = (
+        [child for child in after[side]["child_sas"] if child["outbound_spi"]] for side in (SUBJECT, PEER)
+    )
     same = [one[name] == other[name] for name in ("spi_i", "spi_r")]
     same += [out["inbound_spi"] == back["outbound_spi"], out["outbound_spi"] == back["inbound_spi"]]
     return [] if all(same) else ["the two sides do not have the same SPIs"]

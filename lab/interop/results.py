@@ -1,6 +1,6 @@
 """What came out, as values, as JSON and as a table in Markdown. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -45,6 +45,8 @@ class CaseResult:
     problems: tuple[str, ...] = ()
     saw: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: How often each side told of each event.
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -71,6 +73,23 @@ class Results:
         return (*self.cells, *self.cases)
 
 
+#: What is told of a case in which SAs were replaced, and what it is called.
+_FIGURES = {
+    "child_sa_rekeyed": "Child SAs replaced",
+    "ike_sa_rekeyed": "IKE SAs replaced",
+    "rekey_collision": "collisions",
+    "retransmitted": "repetitions",
+}
+
+
+def figures(case: CaseResult) -> str:
+    """How often SAs were replaced, as both sides told it; empty where that was not twice at least."""
+    most = {name: max(told.get(name, 0) for told in case.told.values()) for name in _FIGURES if case.told}
+    if most.get("child_sa_rekeyed", 0) < 2:
+        return ""
+    return ", ".join(f"{number} {_FIGURES[name]}" for name, number in most.items())
+
+
 def as_json(results: Results) -> dict[str, Any]:
     """The document that is written beside the table."""
     return {
@@ -88,9 +107,10 @@ def _cell(item: CellResult) -> dict[str, Any]:
 
 
 def markdown(results: Results) -> str:
-    """One table for each role of the subject, authentication by key exchange; then the special cases."""
+    """A summary; for each role of the subject a table, authentication by key exchange; the special cases."""
     lines = ["# Interoperability", ""]
     lines += [f"* {name}: {_text(value)}" for name, value in results.versions.items()]
+    lines += ["", "| dimension | passed |", "| --- | --- |", *_summary(results)]
     for role in dict.fromkeys(item.cell.role for item in results.cells):
         lines += ["", f"## The subject is the {role}", "", *_matrix(results.cells, role)]
     if results.cases:
@@ -105,6 +125,27 @@ def markdown(results: Results) -> str:
             *(f"* {item.cell.name}: {_text(item.problems[0])}" for item in failed),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _summary(results: Results) -> Iterator[str]:
+    """How many passed, by each value of each dimension."""
+    for name, attribute in _DIMENSIONS.items():
+        values = dict.fromkeys(getattr(item.cell, attribute) for item in results.cells)
+        found = [[i for i in results.cells if getattr(i.cell, attribute) == value] for value in values]
+        if found:
+            told = (f"{value} {_passed(items)}" for value, items in zip(values, found, strict=True))
+            yield f"| {name} | {', '.join(told)} |"
+    if results.cases:
+        yield f"| special cases | {_passed(results.cases)} |"
+
+
+_DIMENSIONS = {"role": "role", "authentication": "auth", "key exchange": "ke", "suite": "suite"}
+
+
+def _passed(items: Sequence[CellResult | CaseResult]) -> str:
+    passed = sum(item.passed for item in items)
+    text = f"{passed} of {len(items)}"
+    return text if passed == len(items) else f"**{text}**"
 
 
 def _matrix(cells: Sequence[CellResult], role: str) -> list[str]:
@@ -124,7 +165,9 @@ def _short(item: CellResult) -> str:
 
 
 def _verdict(case: CaseResult) -> str:
-    return "ok" if case.passed else f"**FAILED**: {_text(case.problems[0])}"
+    if case.passed:
+        return f"ok: {text}" if (text := figures(case)) else "ok"
+    return f"**FAILED**: {_text(case.problems[0])}"
 
 
 def _text(value: str) -> str:

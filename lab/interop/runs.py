@@ -7,6 +7,7 @@ special cases                each in a lab of its own
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,6 +25,7 @@ from lab.interop.pair import Pair
 from lab.interop.results import CaseResult, CellResult
 from lab.lifecycle import Outcome, Runner
 from lab.render import sentence
+from lab.scenario import SaCount
 
 #: Events of each side that what failed keeps.
 SHOWN = 30
@@ -79,9 +81,10 @@ def case(runner: Runner, name: str, document: Document) -> CaseResult:
         outcome = _in_a_lab(runner, name, document)
     except LabError as error:
         return CaseResult(name, title, time.monotonic() - began, (str(error),))
-    problems = tuple(_problems(outcome))
+    problems = tuple(_problems(outcome)) or tuple(_apart(outcome))
     about = _about(runner, outcome, bool(problems))
-    return CaseResult(name, title, time.monotonic() - began, problems, **about)
+    told = {side: dict(Counter(event.name for event in outcome.records[side].events)) for side in OTHER}
+    return CaseResult(name, title, time.monotonic() - began, problems, told=told, **about)
 
 
 def side_by_side(
@@ -115,10 +118,18 @@ def _problems(outcome: Outcome) -> Iterator[str]:
     yield from (f"{c.node}: {c.text}: {c.reason}" for c in outcome.verdict.checks if not c.passed)
 
 
+def _apart(outcome: Outcome) -> Iterator[str]:
+    """Where both sides are to have one pair of SAs in the end, it is the same pair."""
+    expected = [outcome.plan.scenario.expect[side].sas for side in OTHER]
+    if all(sas == SaCount(1, 1) for sas in expected):
+        yield from pair.crossed(outcome.statuses)
+
+
 def _about(runner: Runner, outcome: Outcome, failed: bool) -> dict[str, Any]:
     """The versions of both sides, and where it failed also what they told."""
+    strangers = outcome.plan.strangers
     versions: Mapping[str, str] = {
-        record.node: str(event.fields.get("version", ""))
+        record.node: f"{'' if record.node in strangers else 'our node '}{event.fields.get('version', '')}"
         for record in outcome.records.values()
         for event in record.events
         if event.name == "node_started"

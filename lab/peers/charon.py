@@ -92,6 +92,9 @@ class Reader:
         sa.pending += self._shown(line, sa.read(line))
         if sa.heir:
             self._sa(sa.heir, line.thread).inherit(sa)
+        if sa.redundant:
+            self._sa(sa.redundant, line.thread).accompany(sa)
+            sa.redundant = 0
         return []
 
     def rest(self) -> list[Told]:

@@ -87,6 +87,8 @@ class Sa:
     stateless: bool = False
     #: The IKE SA that takes the place of this one.
     heir: int = 0
+    #: The IKE SA that was made in its place, too, and is not kept.
+    redundant: int = 0
     children: dict[str, _Child] = field(default_factory=dict)
     pending: list[Told] = field(default_factory=list)
 
@@ -106,9 +108,13 @@ class Sa:
 
     def inherit(self, other: "Sa") -> None:
         """Take over what an SA had whose place this one takes."""
-        self.role, self.peer, self.up = other.role, other.peer, True
+        self.accompany(other)
         self.suites = {**other.suites, **self.suites}
         self.children, other.children = other.children, {}
+
+    def accompany(self, other: "Sa") -> None:
+        """This one is with the same peer, and was up."""
+        self.role, self.peer, self.up = other.role, other.peer, True
 
     def completed(self, event: NodeEvent) -> NodeEvent:
         """The event with the fields that every event of an SA has."""
@@ -239,7 +245,9 @@ def _initiator(sa: Sa, found: re.Match[str], line: Line) -> None:
 
 
 def _responder(sa: Sa, found: re.Match[str], line: Line) -> None:
-    sa.role = "responder"
+    # The same is told, of the old IKE SA, where the peer begins to replace it.
+    if sa.exchange != "CREATE_CHILD_SA":
+        sa.role = "responder"
 
 
 def _proposal(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
@@ -350,6 +358,11 @@ def _child_rekeyed(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
     return [("child_sa_rekeyed", {"inbound_spi": found[1], "outbound_spi": found[2]})]
 
 
+def _collided(sa: Sa, found: re.Match[str], line: Line) -> list[Event]:
+    sa.redundant = int(found[2] or 0)
+    return [("rekey_collision", {"kept": found[1] == "won"})]
+
+
 Rule = Callable[[Sa, re.Match[str], Line], list[Event] | None]
 
 _PACKET = r"packet: from (?:\S+) to (?:\S+) \(\d+ bytes\)"
@@ -373,7 +386,7 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"peer didn't accept key exchange method \S+, it requested (?P<group>\S+)", _retried),
         (r"received COOKIE notify", _retried),
         (r"initiating IKE_SA .*\[\d+\] to .*", _initiator),
-        (r"\S+ is initiating IKE_SA .*\[\d+\]", _responder),
+        (r"\S+ is initiating (?:an IKE_SA|IKE_SA .*\[\d+\])", _responder),
         (r"selected proposal: ((?:IKE|ESP)):(\S+)", _proposal),
         (r"  using (?:trusted )?certificate \"(.*)\"", _subject),
         (r"  using trusted (?:intermediate )?ca certificate \"(.*)\"", _issuer),
@@ -384,6 +397,7 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (rf"closing (?:expired )?CHILD_SA .*\{{(\d+)\}} with {_SPIS}.*", _child_closed),
         (rf"rekeyed CHILD_SA .* with {_SPIS} with .*", _child_rekeyed),
         (r"IKE_SA .*\[(\d+)\] rekeyed between .*", _rekeyed),
+        (r"(?:CHILD|IKE)_SA rekey collision (won|lost), .*?(?:IKE_SA .*\[(\d+)\])?", _collided),
         (r"failed to establish CHILD_SA, keeping IKE_SA", _no_child),
         (r"IKE_SA .*\[\d+\] state change: \w+ => (DESTROYING)", _gone),
         (r"(?:sending|received) DELETE for IKE_SA .*", _deleting),

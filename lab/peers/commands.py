@@ -1,10 +1,10 @@
 """What a running strongSwan can be asked for, as `ctl` asks a node of the lab; pure.
 
 status                       its SAs
-initiate [PEER]              open the SAs with a peer, or the only one
+initiate [PEER|child]        open the SAs with a peer, or the only one; a Child SA where there is an IKE SA
 terminate [PEER|child]       delete all IKE SAs, those with a peer, or the Child SAs alone
 rekey ike|child              replace all SAs of the kind
-ping ADDRESS [COUNT]         through the tunnel
+ping ADDRESS [COUNT]         through the tunnel; what is not answered is an error
 reload                       read swanctl.conf again
 """
 
@@ -23,6 +23,8 @@ _WAIT = ("--timeout", str(TIMEOUT))
 #: Also what was taken out of the files is gone then.
 RELOAD = ("swanctl", "--load-all", "--noprompt", "--clear")
 PINGS = 3
+#: Seconds for one answer, and until the next request, as for the lab's own nodes (lab/backends/echo.py).
+PATIENCE, PAUSE = 2, 0.05
 _MAX_PINGS = 100
 _MAX_STRAYS = 20
 _PEER = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -73,8 +75,9 @@ def _reload(rest: Sequence[str]) -> Command:
 
 
 def _initiate(rest: Sequence[str]) -> Command:
-    _at_most(rest, 1, "initiate [PEER]")
-    peer = ("--ike", _peer(rest[0])) if rest else ()
+    _at_most(rest, 1, "initiate [PEER|child]")
+    # charon makes the Child SA in the IKE SA that it has.
+    peer = ("--ike", _peer(rest[0])) if rest and rest != ["child"] else ()
     return Command(("swanctl", "--initiate", *_WAIT, "--child", CHILD, *peer))
 
 
@@ -102,8 +105,16 @@ def ping(rest: Sequence[str]) -> tuple[str, int]:
 
 
 def _ping(rest: Sequence[str]) -> Command:
+    """One `ping` for each request: after a first answer it waits for others no longer than that one took."""
     address, count = ping(rest)
-    return Command(("ping", "-n", "-q", "-i", "0.2", "-W", "2", "-c", str(count), address))
+    script = (
+        f"answered=0; for n in $(seq {count}); do",
+        f"ping -n -q -c 1 -W {PATIENCE} {address} >/dev/null && answered=$((answered + 1));",
+        f"sleep {PAUSE:g}; done;",
+        f'echo "$answered of {count} echo requests to {address} were answered" >&2;',
+        f'[ "$answered" -eq {count} ]',
+    )
+    return Command(("bash", "-c", " ".join(script)))
 
 
 def _stray(rest: Sequence[str]) -> Command:

@@ -50,10 +50,10 @@ def certificate(node: str) -> str:
 
 def connections(plan: Plan, node: NodePlan) -> tuple[Connection, ...]:
     """One connection for each peer of the node. Raises ValueError."""
-    return tuple(_connection(node, plan.node(peer)) for peer in node.peers)
+    return tuple(_connection(plan, node, plan.node(peer)) for peer in node.peers)
 
 
-def _connection(node: NodePlan, peer: NodePlan) -> Connection:
+def _connection(plan: Plan, node: NodePlan, peer: NodePlan) -> Connection:
     config = node.config
     auth = Auth(config.get("auth", Auth.PUBKEY))
     initiates = node.role is Role.INITIATOR
@@ -69,7 +69,7 @@ def _connection(node: NodePlan, peer: NodePlan) -> Connection:
         auth=auth,
         secret=config.get("secret", "").encode(),
         certificate="" if auth is Auth.PSK else certificate(node.name),
-        remote_address=peer.name if initiates else "",
+        remote_address=(plan.wire or peer).name if initiates else "",
         remote_port=config.get("peer_port", 500),
         start=config.get("start", initiates),
         fragmentation=_FRAGMENTATION[config.get("fragmentation", "send")],

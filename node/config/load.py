@@ -54,7 +54,7 @@ def load(sources: Sources) -> Config:
         layers += [_at(place, value, option) for place, value, option in sources.options]
         role = _role(layers)
         tree = role_defaults(role, _profile(layers))
-        if any("virtual_ip" in layer.get("child", {}) for layer in layers):
+        if _virtual_ips(layers):
             tree["tun"]["address"] = ""
         for place, value in sources.fallback:
             _merge(tree, _nest(place, value))
@@ -125,6 +125,12 @@ def _profile(layers: list[Tree]) -> str:
     return profile
 
 
+def _virtual_ips(layers: list[Tree]) -> list[str]:
+    named = [layer["child"]["virtual_ip"] for layer in layers if "virtual_ip" in layer.get("child", {})]
+    asked: list[str] = named[-1] if named else []
+    return asked
+
+
 def _contradictions(config: Config) -> list[str]:
     wrong = []
     if config.role is Role.INITIATOR and not config.peer.address:
@@ -156,12 +162,14 @@ def _of_ports(config: Config) -> list[str]:
 
 def _inner_versions(config: Config) -> list[int]:
     """The IP versions of our inner addresses."""
-    if not config.child.virtual_ip:
-        return [ip_interface(config.tun.address).version]
-    return [6 if text == "any6" or ":" in text else 4 for text in config.child.virtual_ip]
+    texts = config.child.virtual_ip or (config.tun.address,)
+    return [6 if text == "any6" or ":" in text else 4 for text in texts]
 
 
 def _of_address(config: Config) -> list[str]:
+    if not config.tun.address:
+        detail = "is empty, and child.virtual_ip asks nobody for one; set one such as 10.1.0.1"
+        return [f"tun.address: {detail}"]
     wrong = []
     inner = ip_interface(config.tun.address).ip
     if not any(network(text).covers(inner) for text in config.child.local_ts):

@@ -296,7 +296,7 @@ class Child:
     virtual_ip: tuple[str, ...] = _list(
         (),
         "inner addresses that we ask the peer for when we initiate, at most one of each family: any4, any6, "
-        "or one that we would like; they take the place of tun.address and child.local_ts",
+        "or one that we would like; they take the place of tun.address and child.local_ts; empty: none",
         "virtual-ip",
         0,
     )
@@ -320,8 +320,9 @@ class Tun:
     name: str = _text("ipsec0", "name of the TUN device", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")
     address: str = _text(
         "",
-        "our inner address, as 10.1.0.1 or 10.1.0.1/24; with child.virtual_ip left out",
-        format="interface",
+        "our inner address, as 10.1.0.1 or 10.1.0.1/24; empty, or left out, where child.virtual_ip asks the "
+        "peer for one",
+        format="interface-or-empty",
     )
     mtu: int = _count(1400, "octets of an inner packet", MIN_MTU, MAX_MTU)
 

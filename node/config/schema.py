@@ -65,7 +65,7 @@ def _esp_proposal(text: str) -> None:
 FORMATS: dict[str, Format] = {
     "address": _address,
     "address-or-empty": _or_empty(_address),
-    "interface": _interface,
+    "interface-or-empty": _or_empty(_interface),
     "network": _network,
     "virtual-ip": _virtual_ip,
     "identity": parse_identity,

@@ -95,6 +95,10 @@ class DataPlane:
         """Send on this path from now on."""
         self._sad.update(inbound_spi, path)
 
+    def remove_outbound(self, inbound_spi: bytes) -> None:
+        """Send no more through the Child SA with this inbound SPI."""
+        self._sad.remove_outbound(inbound_spi)
+
     def remove(self, inbound_spi: bytes) -> None:
         """Forget both directions."""
         self._sad.remove(inbound_spi)

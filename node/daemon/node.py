@@ -34,6 +34,7 @@ from node.ike.outputs import (
     KeysDerived,
     MoveSa,
     Output,
+    RemoveOutbound,
     RemoveSa,
     SaDown,
     SaMoved,
@@ -293,7 +294,7 @@ class Node:
             case Transmit():
                 for datagram in output.datagrams:
                     self.transport.send_message(datagram, output.path)
-            case InstallInbound() | InstallOutbound() | MoveSa() | RemoveSa():
+            case InstallInbound() | InstallOutbound() | MoveSa() | RemoveOutbound() | RemoveSa():
                 self._install(output)
             case SaMoved():
                 self._keep_alive(output)
@@ -305,7 +306,7 @@ class Node:
                 self._keep_alive(output)
                 self._sa_changed(output)
 
-    def _install(self, output: InstallInbound | InstallOutbound | MoveSa | RemoveSa) -> None:
+    def _install(self, output: InstallInbound | InstallOutbound | MoveSa | RemoveOutbound | RemoveSa) -> None:
         """What concerns the SAD."""
         match output:
             case InstallInbound():
@@ -316,6 +317,8 @@ class Node:
                     self._child_up(output.child)
             case MoveSa():
                 self.plane.move(output.inbound_spi, output.path)
+            case RemoveOutbound():
+                self.plane.remove_outbound(output.inbound_spi)
             case RemoveSa():
                 self.plane.remove(output.inbound_spi)
 

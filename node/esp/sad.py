@@ -164,6 +164,13 @@ class Sad:
         entry = self._entries[inbound_spi]
         return None if entry.path == path else entry.ike_spi
 
+    def remove_outbound(self, inbound_spi: bytes) -> None:
+        """Send nothing more through it; nothing happens where there is no such SA, or it does not send."""
+        entry = self._entries.get(inbound_spi)
+        if entry is not None and entry.outbound is not None:
+            self.spd.remove(entry.outbound)
+            entry.outbound = None
+
     def remove(self, inbound_spi: bytes) -> SaStatus | None:
         """Forget both directions. The last status with its final counters, None where there is no such SA."""
         entry = self._entries.pop(inbound_spi, None)

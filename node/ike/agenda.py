@@ -26,6 +26,9 @@ from node.ports import Entropy
 #: Seconds before a task that was put off is tried again: the peer needs time for what keeps it busy. A random
 #: part keeps both ends from meeting again.
 PAUSE, PAUSE_JITTER = 5.0, 5.0
+#: Where what the task is about ends before that, it is tried again after a quarter to a half of the time that
+#: is left, but not earlier than after this, or up to twice as long.
+LEAST_PAUSE = 0.1
 #: Seconds for which a task may be put off again and again: "several minutes" (RFC 7296 2.25).
 PATIENCE = 180.0
 
@@ -100,12 +103,18 @@ class Agenda:
         task, self.active = self.active, None
         return task
 
-    def put_off(self, task: Task, now: float) -> bool:
-        """Try it again later. False where that has gone on for too long."""
+    def put_off(self, task: Task, now: float, left: float | None = None) -> bool:
+        """Try it again later. False where that has gone on for too long.
+
+        `left` are the seconds until the end of the SA that the task replaces; None: it has none.
+        """
         self._since = now if self._since is None else self._since
         if now - self._since > PATIENCE:
             return False
-        wait = PAUSE + PAUSE_JITTER * int.from_bytes(self._entropy(2)) / 2**16
+        chance = int.from_bytes(self._entropy(2)) / 2**16
+        wait = PAUSE + PAUSE_JITTER * chance
+        if left is not None:
+            wait = min(wait, (1 + chance) * max(left / 4, LEAST_PAUSE))
         self._delayed.append(_Delayed(task, now + wait))
         return True
 

@@ -43,6 +43,13 @@ class InstallOutbound:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveOutbound:
+    """Send no more through the Child SA with this inbound SPI: the peer has it no more. It still receives."""
+
+    inbound_spi: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSa:
     """Forget both directions of the Child SA with this inbound SPI."""
 
@@ -130,6 +137,7 @@ Output = (
     Transmit
     | InstallInbound
     | InstallOutbound
+    | RemoveOutbound
     | RemoveSa
     | MoveSa
     | SaReplaced

@@ -18,7 +18,7 @@ from node.ike.children import OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
 from node.ike.life import Life
-from node.ike.outputs import Dropped, Event, RemoveSa, SaDown, SaUp, Transmit
+from node.ike.outputs import Dropped, Event, RemoveOutbound, RemoveSa, SaDown, SaUp, Transmit
 from node.ike.phases import (
     TRANSITIONS,
     Closed,
@@ -215,7 +215,7 @@ class IkeSa:
         self.context.children.add(owned.child, self.data.proof.peer.identity)
 
     def remove_child(self, inbound_spi: bytes, linger_until: float | None = None) -> None:
-        """Take a Child SA down; with `linger_until` it receives until then."""
+        """Take a Child SA down; with `linger_until` it receives until then, and sends no more."""
         owned = self.children.pop(inbound_spi)
         spis = {"inbound_spi": inbound_spi.hex(), "outbound_spi": owned.child.outbound_spi.hex()}
         self.event(EventName.CHILD_SA_DELETED, **spis)
@@ -223,6 +223,7 @@ class IkeSa:
             self._forget(inbound_spi)
         else:
             self.lingering[inbound_spi] = linger_until
+            self.context.emit(RemoveOutbound(inbound_spi))
 
     def end_lingering(self, now: float) -> None:
         """Forget what was replaced, and has received for long enough."""
@@ -284,9 +285,12 @@ class IkeSa:
                 task, payloads = chosen
                 self.send_request(task.exchange, payloads, now)
 
-    def put_off(self, task: Task, now: float) -> None:
-        """The peer is busy: ask again later. Where it stays so the IKE SA ends (RFC 7296 2.25)."""
-        if not self.agenda.put_off(task, now):
+    def put_off(self, task: Task, now: float, end: float | None) -> None:
+        """The peer is busy: ask again later, but before the end of what is to be replaced (None: never).
+
+        Where the peer stays busy the IKE SA ends (RFC 7296 2.25).
+        """
+        if not self.agenda.put_off(task, now, None if end is None else end - now):
             self.begin_delete("the peer keeps answering TEMPORARY_FAILURE", (Delete(ProtocolId.IKE),), now)
 
     def begin_delete(self, reason: str, payloads: tuple[Payload, ...], now: float) -> None:

@@ -28,6 +28,7 @@ from node.ike.outputs import (
     InstallInbound,
     InstallOutbound,
     Output,
+    RemoveOutbound,
     RemoveSa,
     SaDown,
     SaUp,
@@ -243,6 +244,8 @@ class Node:
                 if child.inbound_spi not in self.children:
                     raise AssertionError("outbound was installed before inbound")
                 self.outbound[child.inbound_spi] = child
+            case RemoveOutbound(spi):
+                del self.outbound[spi]
             case RemoveSa(spi):
                 del self.children[spi]
                 self.outbound.pop(spi, None)

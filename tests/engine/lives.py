@@ -45,9 +45,9 @@ def child_of(node: Node) -> ChildSa:
 
 
 def sender(node: Node) -> bytes:
-    """The outbound SPI of the Child SA that carries the node's packets: the newest that is there."""
+    """The outbound SPI of the Child SA that carries the node's packets: the newest that sends."""
     installed = [o.child for o in node.outputs if isinstance(o, InstallOutbound)]
-    return next(c.outbound_spi for c in reversed(installed) if c.inbound_spi in node.children)
+    return next(c.outbound_spi for c in reversed(installed) if c.inbound_spi in node.outbound)
 
 
 def carries(pair: Pair) -> bool:

@@ -6,7 +6,8 @@ from typing import ClassVar
 import pytest
 
 from node.crypto import kex
-from node.ike.agenda import PATIENCE, PAUSE, PAUSE_JITTER, Agenda
+from node.ike.agenda import LEAST_PAUSE, PATIENCE, PAUSE, PAUSE_JITTER, Agenda
+from node.ike.children import LINGER
 from node.ike.settings import Lifetime, Limits, Settings
 from node.ike.tasks import shares
 from node.ike.tasks.create_child import MAX_STILLBORN, CreateChild
@@ -20,6 +21,7 @@ from tests.engine.harness import INITIATOR, RESPONDER, Counting, Node, Pair, var
 from tests.engine.lives import (
     Role,
     carries,
+    child_of,
     ike_sa,
     notifies,
     rekey_child,
@@ -156,3 +158,64 @@ def test_the_end_of_an_old_ike_sa_is_not_that_of_its_heir(codec: str, moment: fl
     assert settled(pair)
     assert carries(pair)
     assert one.names().count(E.IKE_SA_REKEYED) == 1
+
+
+def forget_soft_limits(node: Node) -> None:
+    """As if they were over: nothing is rekeyed by the clock any more."""
+    sa = ike_sa(node)
+    sa.times = replace(sa.times, rekey_at=None)
+    for spi, owned in sa.children.items():
+        sa.children[spi] = replace(owned, times=replace(owned.times, rekey_at=None))
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.0, 5.0])
+def test_what_is_put_off_comes_again_before_the_end_of_its_sa(codec: str, margin: float) -> None:
+    """
+    one                                         other
+    SK { N(REKEY_SA), SA, Ni, TSi, TSr }  --\\ /--  SK { SA, Ni, KEi }
+                                          <--/ \\-->
+    SK { N(TEMPORARY_FAILURE) }           --\\ /--  SK { N(TEMPORARY_FAILURE) }
+                                          <--/ \\-->
+    and both SAs end before the pause would be over
+    """
+
+    def mortal(settings: Settings) -> Settings:
+        life = Lifetime(100.0, 0.0, margin)
+        return replace(settings, child_lifetime=life, ike_lifetime=life)
+
+    pair = Pair(codec, variant(INITIATOR, change=mortal), variant(RESPONDER, change=mortal)).establish()
+    one, other = pair.initiator, pair.responder
+    old, child = ike_sa(one), child_of(one)
+    for node in (one, other):
+        forget_soft_limits(node)
+    pair.pass_time(100.0)
+    rekey_child(pair, one)
+    rekey_ike(pair, other)
+    for node in (one, other):
+        step(pair, node, CREATE)
+    for node in (one, other):
+        step(pair, node, ANSWER)
+    assert notifies(one) == notifies(other) == ["TEMPORARY_FAILURE"]
+    pair.pass_time(margin + LINGER)
+    assert settled(pair)
+    assert ike_sa(one).spi_i != old.spi_i
+    assert child_of(one).inbound_spi != child.inbound_spi
+    for node in (one, other):
+        assert E.CHILD_SA_EXPIRED not in node.names()
+        assert E.CHILD_SA_REKEYED in node.names()
+        assert E.IKE_SA_REKEYED in node.names()
+
+
+def test_a_pause_is_never_longer_than_what_is_left_nor_too_short() -> None:
+    entropy = Counting(b"agenda")
+    for left, least, most in (
+        (None, PAUSE, PAUSE + PAUSE_JITTER),
+        (3600.0, PAUSE, PAUSE + PAUSE_JITTER),
+        (4.0, 1.0, 2.0),
+        (0.1, LEAST_PAUSE, 2 * LEAST_PAUSE),
+        (-1.0, LEAST_PAUSE, 2 * LEAST_PAUSE),
+    ):
+        for _ in range(20):
+            agenda = Agenda(entropy)
+            assert agenda.put_off(Chore("one"), 100.0, left)
+            assert least - 1e-9 <= (agenda.deadline() or 0.0) - 100.0 <= most + 1e-9

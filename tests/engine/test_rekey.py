@@ -62,6 +62,23 @@ def test_a_child_sa_is_replaced(pair: Pair, role: Role) -> None:
     assert child_of(one).inbound != old.inbound
 
 
+def test_what_was_replaced_still_receives_but_sends_no_more(pair: Pair, role: Role) -> None:
+    """Its peer has deleted it: what would go out on it nobody could read (RFC 7296 1.4.1)."""
+    one, other = role(pair.establish())
+    rekey_child(pair, one)
+    pair.drive()
+    for node in (one, other):
+        assert len(node.children) == 2
+        assert set(node.outbound) == {child_of(node).inbound_spi}
+    delete_child(pair, one)
+    pair.drive()
+    for node in (one, other):
+        assert len(node.children) == 1
+        assert not node.outbound
+    pair.pass_time(LINGER)
+    assert settled(pair, children=0)
+
+
 def test_an_ike_sa_is_replaced(pair: Pair, role: Role) -> None:
     """
     one                                  other

@@ -19,6 +19,7 @@ from node.ike.outputs import (
     KeysDerived,
     MoveSa,
     Output,
+    RemoveOutbound,
     RemoveSa,
     SaDown,
     SaMoved,
@@ -62,7 +63,7 @@ def fact(output: Output) -> Fact:
             return "dropped", output.reason, str(output.path)
         case KeysDerived():
             return "keys", output.spi_i, output.spi_r, str(output.suite)
-        case SaUp() | SaMoved() | SaReplaced() | SaDown() | MoveSa() | RemoveSa():
+        case SaUp() | SaMoved() | SaReplaced() | SaDown() | MoveSa() | RemoveOutbound() | RemoveSa():
             return type(output).__name__, str(output)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.interop import cells, special
+from lab.interop import cells, ours, special
 from lab.interop.__main__ import main
 from tests.lab.conftest import Cli
 
@@ -14,11 +14,23 @@ PAIR = "scenarios/interop/strongswan-pair.yaml"
 
 def test_what_would_be_run_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
+    assert capsys.readouterr().out.split() == [*(cell.name for cell in cells.matrix()), *ours.cases()]
+    assert main(["--list", "--subject", "strongswan"]) == 0
     assert capsys.readouterr().out.split() == [*(cell.name for cell in cells.matrix()), *special.cases()]
     assert main(["--list", "--pairs", "--no-cases"]) == 0
     assert len(capsys.readouterr().out.split()) == len(cells.matrix(2))
     assert main(["--list", "--only", "cookie-*"]) == 0
     assert capsys.readouterr().out.split() == ["cookie-initiator", "cookie-responder"]
+
+
+def test_short_lives_are_watched_alone_and_for_a_time_that_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--soak", "300"]) == 0
+    assert capsys.readouterr().out.split() == ["soak-initiator", "soak-responder"]
+    for wrong in ("24", "1501", "-1", "x"):
+        with pytest.raises(SystemExit) as caught:
+            main(["--list", "--soak", wrong])
+        assert caught.value.code == 2
+        assert "name seconds from 25 to 1500" in capsys.readouterr().err
 
 
 def test_a_name_that_nothing_has_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

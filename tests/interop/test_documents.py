@@ -6,15 +6,17 @@ import pytest
 
 from lab import plan
 from lab.errors import UsageError
-from lab.interop import cells, documents, special
+from lab.interop import cells, documents, lives, special
 from lab.interop.documents import OTHER, PEER, SUBJECT
 from lab.labels import Kind, Role
 from lab.peers import planned
+from lab.scenario import ControlStep
 
 CASES = special.cases()
 WANTED = {
     *("fragmentation", "cookie", "invalid-ke", "narrowing", "wrong-psk", "wrong-identity", "wrong-ca"),
-    *("expired-certificate", "proposal-mismatch", "virtual-ip", "delete", "liveness"),
+    *("expired-certificate", "proposal-mismatch", "virtual-ip", "delete", "liveness", "another-child"),
+    *("rekey-child", "rekey-child-pfs", "rekey-ike", "collide-child", "collide-ike", "short-lives"),
 }
 
 
@@ -53,6 +55,16 @@ def test_every_special_case_is_there_in_both_roles_where_it_has_two() -> None:
         if role in ("initiator", "responder"):
             assert document["nodes"][SUBJECT]["role"] == role
             assert document["nodes"][PEER]["role"] != role
+
+
+@pytest.mark.parametrize("seconds", [lives.SHORT, lives.LONGEST])
+def test_short_lives_fit_into_a_scenario_and_its_time(seconds: int) -> None:
+    scenario = documents.scenario("soak", lives.short_lives("initiator", seconds))
+    bursts = [step.command[2:] for step in scenario.steps if isinstance(step, ControlStep)]
+    assert sum(bool(count) for count in bursts) * lives.BURST_SECONDS >= seconds
+    assert scenario.timeout > seconds
+    (rekeyed, *_) = scenario.expect[SUBJECT].events
+    assert rekeyed.least == seconds // lives.CHILD_LIFE - 1
 
 
 def test_documents_are_plain_values() -> None:

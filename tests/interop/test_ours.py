@@ -28,7 +28,10 @@ SUBSET = tuple(
     for turn, role in enumerate(ROLES)
     for number, auth in enumerate(METHODS)
 )
-SUBSET_CASES = ("inner-ipv6-initiator", "outer-ipv6-responder")
+SUBSET_CASES = (
+    *("inner-ipv6-initiator", "outer-ipv6-responder"),
+    *("rekey-child-pfs-initiator", "rekey-ike-by-peer-responder", "collide-child-initiator"),
+)
 CASES = ours.cases()
 DOCUMENTS = {cell.name: ours.subject(documents.of_cell(cell)) for cell in cells.matrix()} | CASES
 
@@ -46,6 +49,9 @@ def test_every_case_that_is_asked_of_us_is_there_in_both_roles() -> None:
         *("fragmentation", "cookie", "invalid-ke", "narrowing", "wrong-psk", "wrong-identity", "wrong-ca"),
         *("expired-certificate", "proposal-mismatch", "virtual-ip", "inner-ipv6", "outer-ipv6"),
         *("delete", "delete-by-peer", "liveness", "liveness-by-peer"),
+        *("delete-child", "delete-child-by-peer", "another-child", "another-child-by-peer"),
+        *("rekey-child", "rekey-child-by-peer", "rekey-child-pfs", "rekey-child-pfs-by-peer"),
+        *("rekey-ike", "rekey-ike-by-peer", "collide-child", "collide-ike", "short-lives"),
     }
     assert {f"{name}-{role}" for name in wanted for role in ROLES} <= set(CASES)
 
@@ -74,6 +80,7 @@ def test_what_a_strongswan_is_told_our_node_is_told() -> None:
         "inner": ["fd00:1::1/128"],
         "dpd": 1,
         "daemon": {"retransmit": 0.2, "backoff": 1.5, "tries": 3, "cookie_threshold": 1, "fragment": 576},
+        "rekey": {"child": 10, "ike": 30},
         "start": False,
     }
     made = ours.config(told)
@@ -85,9 +92,11 @@ def test_what_a_strongswan_is_told_our_node_is_told() -> None:
     assert made["ike"]["half_open"] == {"cookie_threshold": 1}
     assert made["ike"]["fragment_size"] == 576
     assert made["ike"]["liveness"] == {"interval": 1}
+    assert made["ike"]["lifetime"] == {"rekey": 30, "jitter": 0}
     assert made["child"] == {
         "proposals": ["aes128gcm16"],
         "local_ts": ["fd00:1::/64"],
+        "lifetime": {"rekey": 10, "jitter": 0},
     }
     assert made["tun"]["address"] == "fd00:1::1"
 
@@ -117,6 +126,18 @@ def test_our_initiator_is_not_told_to_begin_and_a_strongswan_is() -> None:
     assert begins not in ours.subject(documents.of_cell(Cell("initiator", "rsa", "x25519", "cbc")))["steps"]
     other = {"ctl": {"node": PEER, "command": ["initiate"]}}
     assert other in ours.subject(documents.of_cell(Cell("responder", "rsa", "x25519", "cbc")))["steps"]
+
+
+def test_our_node_is_asked_in_its_own_words() -> None:
+    def asked(name: str, side: str) -> list[list[str]]:
+        steps = [step["ctl"] for step in CASES[name]["steps"] if "ctl" in step]
+        return [step["command"] for step in steps if step["node"] == side and step["command"][0] != "ping"]
+
+    assert asked("rekey-ike-initiator", SUBJECT) == [["rekey-ike"], ["rekey-child"]]
+    assert asked("another-child-responder", SUBJECT) == [["delete-child"], ["create-child"]]
+    assert asked("rekey-child-by-peer-initiator", PEER) == [["rekey", "child"]]
+    assert asked("collide-child-initiator", SUBJECT) == [["rekey-child"]]
+    assert asked("delete-initiator", SUBJECT) == [["terminate"]]
 
 
 def test_a_cookie_is_shown_by_the_second_opening() -> None:

@@ -67,6 +67,14 @@ def test_another_method_of_authentication_is_a_problem() -> None:
     assert pair.judge(CELL, BEFORE, AFTER, {})["problems"]
 
 
+def test_a_child_sa_that_only_receives_is_no_pair() -> None:
+    after: Any = deepcopy(AFTER)
+    after[SUBJECT]["child_sas"].append({**status("7", "", 0)["child_sas"][0]})
+    assert pair.crossed(after) == []
+    after[SUBJECT]["child_sas"][0]["inbound_spi"] = "9"
+    assert pair.crossed(after) == ["the two sides do not have the same SPIs"]
+
+
 GOOD = CellResult(CELL, 1.25, (), IKE, ESP, METHODS)
 BAD = CellResult(Cell("responder", "psk", "ecp256", "cbc"), 3.0, ("peer: no | luck\x1b",), saw=("peer: x",))
 CASE = CaseResult("cookie-initiator", "Under load", 2.0)
@@ -82,6 +90,27 @@ def test_the_table_names_versions_verdicts_and_failures() -> None:
     assert "* responder-psk-ecp256-cbc: peer: no \\| luck\\x1b\n" in text
     assert "| cookie-initiator | Under load | ok |" in text
     assert "| delete-initiator | Gone | **FAILED**: subject: still there |" in text
+
+
+def test_the_table_is_summed_up_by_each_dimension() -> None:
+    text = results.markdown(Results(VERSIONS, (GOOD, BAD), (CASE, LOST)))
+    for line in (
+        "| role | initiator 1 of 1, responder **0 of 1** |",
+        "| authentication | ed25519 1 of 1, psk **0 of 1** |",
+        "| key exchange | x25519 1 of 1, ecp256 **0 of 1** |",
+        "| suite | gcm128 1 of 1, cbc **0 of 1** |",
+        "| special cases | **1 of 2** |",
+    ):
+        assert f"{line}\n" in text
+
+
+def test_how_often_sas_were_replaced_stands_beside_a_case_of_their_lives() -> None:
+    told = {SUBJECT: {"child_sa_rekeyed": 5, "retransmitted": 1}, PEER: {"child_sa_rekeyed": 4, "x": 9}}
+    lived = CaseResult("short-lives-initiator", "Short", 30.0, told=told)
+    said = "5 Child SAs replaced, 0 IKE SAs replaced, 0 collisions, 1 repetitions"
+    assert results.figures(lived) == said
+    assert f"| short-lives-initiator | Short | ok: {said} |" in results.markdown(Results({}, (), (lived,)))
+    assert results.figures(CASE) == ""
 
 
 @pytest.mark.parametrize(

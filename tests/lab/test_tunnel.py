@@ -21,7 +21,7 @@ Names = Callable[[str], str]
 def status(ike: int, child: int, phase: str = "ESTABLISHED") -> dict[str, Any]:
     """What a node says that has so many SAs."""
     sas = [{"phase": phase, "children": []} for _ in range(ike)]
-    return {"ike_sas": sas, "child_sas": [{}] * child, "half_open": 0}
+    return {"ike_sas": sas, "child_sas": [{"outbound_spi": "1"}] * child, "half_open": 0}
 
 
 GOOD = status(1, 1)

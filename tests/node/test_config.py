@@ -88,6 +88,8 @@ ENVIRONMENT = [
     ("NODE_CHILD__POOL", "[10.9.0.0/24, fd09::/64]", "child.pool", ("10.9.0.0/24", "fd09::/64")),
     ("NODE_CHILD__VIRTUAL_IP", "[any4, fd09::7]", "child.virtual_ip", ("any4", "fd09::7")),
     ("NODE_CHILD__VIRTUAL_IP", "[any4]", "tun.address", ""),
+    ("NODE_CHILD__VIRTUAL_IP", "[]", "child.virtual_ip", ()),
+    ("NODE_CHILD__VIRTUAL_IP", "[]", "tun.address", "10.1.0.1/24"),
     ("NODE_IKE__LIVENESS__INTERVAL", "30", "ike.liveness.interval", 30.0),
     ("NODE_PEER__PORT", "", "peer.port", 8000),
     ("NODE_LOCAL__RSA_PSS", "true", "local.rsa_pss", True),
@@ -139,6 +141,8 @@ BAD_VARIABLES = [
     ("NODE_TUN__NAME", "a/b", "tun.name:"),
     ("NODE_TUN__NAME", "a-name-that-is-too-long", "tun.name:"),
     ("NODE_TUN__ADDRESS", "10.9.0.1/24", "tun.address: 10.9.0.1 is outside child.local_ts (10.1.0.0/24)"),
+    ("NODE_TUN__ADDRESS", "10.9.0.x", "tun.address: '10.9.0.x' is not an address such as 10.1.0.1"),
+    ("NODE_TUN__ADDRESS", '""', "tun.address: is empty, and child.virtual_ip asks nobody for one; set one"),
     ("NODE_PROFILE", "ikev1", 'profile: "ikev1" is not one of asn1, rfc7296'),
     ("NODE_RUN__USER", "a b", "run.user:"),
     ("NODE_CHILD__REPLAY_WINDOW", "8", "child.replay_window: 8 is less than the minimum of 32"),
@@ -229,6 +233,18 @@ def test_a_virtual_ip_and_an_address_of_our_own_contradict() -> None:
     both = {**INITIATOR, "NODE_CHILD__VIRTUAL_IP": "[any4]", "NODE_TUN__ADDRESS": "10.1.0.1"}
     with pytest.raises(ConfigError, match=r"tun\.address: 10\.1\.0\.1: child\.virtual_ip asks the peer"):
         _load(both)
+
+
+def test_an_empty_address_beside_a_virtual_ip_says_the_same_as_none() -> None:
+    asks = {**INITIATOR, "NODE_CHILD__VIRTUAL_IP": "[any4]"}
+    assert _load({**asks, "NODE_TUN__ADDRESS": '""'}) == _load(asks)
+
+
+def test_who_takes_the_virtual_ip_of_a_file_back_has_an_address_of_its_own(tmp_path: Path) -> None:
+    asks = _file(tmp_path, "child: {virtual_ip: [any4, any6]}\n")
+    assert _load(INITIATOR, file=asks).tun.address == ""
+    taken_back = _load({**INITIATOR, "NODE_CHILD__VIRTUAL_IP": "[]"}, file=asks)
+    assert taken_back == _load(INITIATOR)
 
 
 def test_only_an_initiator_asks_for_a_virtual_ip() -> None:

@@ -47,7 +47,7 @@ def test_every_event_is_one_of_the_lab_and_stands_at_its_time(name: str) -> None
         moments = [event.moment for event in events if event.fields.get("spi_i") == spi]
         assert moments == sorted(moments)
     assert events[0].name == "node_started"
-    assert events[0].fields["version"] == "strongSwan 6.1.0"
+    assert events[0].fields["version"] in ("strongSwan 6.0.1", "strongSwan 6.1.0")
     assert events[0].moment.tzinfo is UTC
     of_sas = [event for event in events if "spi_i" in event.fields]
     assert all(event.fields["spi_i"] != "0" * 16 and event.fields["role"] for event in of_sas)
@@ -180,6 +180,32 @@ def test_a_rekeyed_child_sa_is_replaced_by_another() -> None:
     first, second = named(events, "child_sa_installed")
     assert only(events, "child_sa_rekeyed")["inbound_spi"] == first.fields["inbound_spi"]
     assert first.fields["inbound_spi"] != second.fields["inbound_spi"]
+
+
+def test_of_two_new_ike_sas_one_is_kept_and_the_other_is_deleted_but_has_not_failed() -> None:
+    events = told("collide-ike-peer", "responder")
+    assert only(events, "rekey_collision")["kept"] is False
+    assert only(events, "ike_sa_rekeyed")
+    first, second = (event.fields for event in named(events, "ike_sa_deleted"))
+    assert first["spi_i"] != second["spi_i"]
+    assert only(events, "ike_sa_established")["spi_i"] in {first["spi_i"], second["spi_i"]}
+    assert not named(events, "ike_sa_failed")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("CHILD_SA rekey collision lost, deleting redundant child net{2}", False),
+        ("CHILD_SA rekey collision won, deleting old child net{1}", True),
+        ("IKE_SA rekey collision won, waiting for delete for redundant IKE_SA subject[3]", True),
+    ],
+)
+def test_who_wins_a_collision_is_told(text: str, kept: bool) -> None:
+    reader = charon.Reader("a", "initiator")
+    reader.read(line(text))
+    spis = f"checkin IKEv2 SA peer[1] with SPIs {'c' * 16}_i {'d' * 16}_r"
+    event = next(t for t in reader.read(line(spis, "MGR", 1, 2)) if isinstance(t, NodeEvent))
+    assert (event.name, event.fields["kept"]) == ("rekey_collision", kept)
 
 
 def test_a_peer_that_is_gone_is_given_up() -> None:

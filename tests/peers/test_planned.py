@@ -50,6 +50,14 @@ def test_a_pair_with_the_defaults(tmp_path: Path) -> None:
     assert planned.files(made, made.node("responder")).credentials
 
 
+def test_where_there_is_a_wire_the_initiator_talks_to_it(tmp_path: Path) -> None:
+    made = plan.make("x", read(tmp_path, PAIR + "profile: rfc7296\nwire:\n"))
+    (ours,) = planned.connections(made, made.node("initiator"))
+    (theirs,) = planned.connections(made, made.node("responder"))
+    assert (ours.name, ours.remote_address, ours.remote_identity) == ("responder", "wire", "fqdn:responder")
+    assert theirs.remote_address == ""
+
+
 def test_a_responder_has_a_connection_for_every_initiator(tmp_path: Path) -> None:
     nodes = "nodes: {responder: {kind: strongswan}, initiator: {kind: strongswan, count: 3}}\n"
     made = plan.make("x", read(tmp_path, nodes))
@@ -131,7 +139,7 @@ def test_settings_that_are_wrong_are_said_with_their_place(tmp_path: Path, setti
             "nodes: {responder: {kind: strongswan, config: {}}, initiator: }\n",
             "is for the lab's own nodes: write `strongswan:`",
         ),
-        (PAIR + "wire:\n", "wire: relays the lab's own profile"),
+        (PAIR + "wire:\n", "wire: relays the profile asn1, which responder does not speak: add `profile: rf"),
         (
             PAIR + "steps: [{ctl: {node: responder, command: [fly]}}]\n",
             "steps[0].ctl.command: 'fly' is nothing",

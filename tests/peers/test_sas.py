@@ -85,6 +85,15 @@ def test_a_child_sa_that_was_replaced_is_there_but_does_not_count() -> None:
     assert status["child_sas"][0]["inbound_spi"] == sa.children[1].inbound_spi
 
 
+def test_a_child_sa_that_only_receives_is_not_counted() -> None:
+    (sa,) = read("rekey-child-subject")
+    status = sas.status("subject", (sa,))
+    status["child_sas"].append({**status["child_sas"][0], "outbound_spi": ""})
+    assert sa_view(status).child == 1
+    status["child_sas"].append({**status["child_sas"][0], "outbound_spi": "00000001"})
+    assert sa_view(status).child == 2
+
+
 def test_an_ike_sa_without_a_child_sa() -> None:
     (sa,) = read("child-mismatch-subject")
     assert (sa.state, sa.children) == ("ESTABLISHED", ())

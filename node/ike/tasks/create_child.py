@@ -166,7 +166,8 @@ class CreateChild:
         if ours and self._tries < MAX_GROUPS and not settled:
             sa.ask(CreateChild(sa, self.old, self._wanted, group, self._tries + 1), now)
         elif refusal.notify_type == NotifyType.TEMPORARY_FAILURE and not settled:
-            sa.put_off(self._again(), now)
+            replaced = sa.children.get(self.old or b"")
+            sa.put_off(self._again(), now, replaced.times.expires_at if replaced else None)
         elif refusal.notify_type == NotifyType.CHILD_SA_NOT_FOUND and self.old is not None and not settled:
             sa.remove_child(self.old)
             sa.ask(CreateChild(sa, None, self._wanted), now)

@@ -136,7 +136,7 @@ class RekeyIke:
         elif group in {suite.ke for suite in sa.context.settings.ike_suites} and self._tries < MAX_GROUPS:
             sa.ask(RekeyIke(sa, group, self._tries + 1), now)
         elif refusal.notify_type == NotifyType.TEMPORARY_FAILURE:
-            sa.put_off(RekeyIke(sa), now)
+            sa.put_off(RekeyIke(sa), now, sa.times.expires_at)
         else:
             sa.event(EventName.IKE_REKEY_FAILED, reason=str(refusal.notify_type))
 

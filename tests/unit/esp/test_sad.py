@@ -111,6 +111,22 @@ def test_the_newest_sa_sends_and_the_old_one_still_receives() -> None:
     assert sent(ours.tunnel).spi == old.outbound_spi
 
 
+def test_what_no_longer_sends_still_receives() -> None:
+    one = child()
+    ours = end(one)
+    ours.sad.remove_outbound(OURS)
+    refused = ours.tunnel.encapsulate(OUT)
+    assert isinstance(refused, Refused)
+    assert refused.reason is DropReason.NO_SA
+    datagram = esp(one.suite, one.inbound, one.inbound_spi, 1, pad(hello()))
+    assert isinstance(ours.tunnel.decapsulate(datagram), Incoming)
+    assert [(sa.inbound_spi, sa.outbound_spi) for sa in ours.sad.query()] == [(OURS.hex(), "")]
+    ours.sad.remove_outbound(OURS)
+    ours.sad.remove_outbound(THEIRS)
+    assert ours.sad.remove(OURS) is not None
+    assert ours.sad.spd._tables == {4: {}, 16: {}}
+
+
 def test_update_moves_the_path() -> None:
     ours, moved = end(child()), Path("192.0.2.1", 4500, "203.0.113.9", 40000)
     assert sent(ours.tunnel).path == PATH
