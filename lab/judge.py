@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from lab import checks, wires
@@ -23,6 +24,7 @@ from lab.scenario import (
     Expectation,
     FaultStep,
     KillStep,
+    ReaddressStep,
     StartStep,
     Step,
     StopStep,
@@ -114,8 +116,12 @@ class Judge:
                 return self._kill(plan.members(step.group), deadline)
             case StartStep():
                 self._start(plan.members(step.group))
+            case ReaddressStep():
+                self._change("readdress", self._lab.readdress, plan.members(step.group))
             case ControlStep():
-                self._control(step, plan.members(step.group))
+                words = f"ctl {' '.join(step.command)}"
+                ask = partial(self._lab.control, command=step.command, timeout=CONTROL_TIMEOUT)
+                self._change(words, ask, plan.members(step.group))
             case FaultStep() if plan.wire is not None:
                 wires.change(self._lab, plan.wire.name, step.faults)
         return True
@@ -143,12 +149,13 @@ class Judge:
             self._follower.reopen(member)
             self._down.discard(member)
 
-    def _control(self, step: ControlStep, members: Sequence[str]) -> None:
+    def _change(self, words: str, act: Callable[[str], object], members: Sequence[str]) -> None:
+        """Do something to each node; what cannot be done is a check that failed."""
         for member in members:
             try:
-                self._lab.control(member, step.command, CONTROL_TIMEOUT)
+                act(member)
             except CheckFailed as error:
-                self._refused.append(Check(member, f"ctl {' '.join(step.command)}", False, str(error)))
+                self._refused.append(Check(member, words, False, str(error)))
 
     def _told(self, member: str, step: WaitStep) -> bool:
         events = self.records[member].events

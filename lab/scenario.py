@@ -111,6 +111,13 @@ class StartStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaddressStep:
+    """Give every node of the group another outer address in place of the one that it has."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class ControlStep:
     """Ask every node of the group through its control socket; what it refuses fails a check."""
 
@@ -125,7 +132,7 @@ class FaultStep:
     faults: tuple[Mapping[str, Any], ...]
 
 
-Step = WaitStep | StopStep | KillStep | StartStep | ControlStep | FaultStep
+Step = WaitStep | StopStep | KillStep | StartStep | ReaddressStep | ControlStep | FaultStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +214,8 @@ def _step(entry: Mapping[str, Any]) -> Step:
             return KillStep(given)
         case "start":
             return StartStep(given)
+        case "readdress":
+            return ReaddressStep(given)
         case "ctl":
             return ControlStep(given["node"], tuple(given["command"]))
         case _:

@@ -38,6 +38,7 @@ _TEMPLATES: dict[E, str] = {
     E.TUN_GONE: "the TUN device is gone: {reason}",
     E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
     E.CONTROL_READY: "control socket at {socket}",
+    E.ADDRESSES_UNWATCHED: "changes of our addresses will not be noticed: {reason}",
     E.EVENTS_LOST: "{count} lines were not read in time and are lost",
     E.NODE_STOPPING: "stopping: {reason}",
     E.NODE_STOPPED: "stopped after {uptime} s",
@@ -51,6 +52,10 @@ _TEMPLATES: dict[E, str] = {
     E.PROPOSAL_CHOSEN: "selected proposal: {protocol}:{suite}",
     E.NAT_DETECTED: "NAT detected: ours {local}, the peer's {remote}",
     E.PEER_MOVED: "the peer of IKE_SA {spi_i}_i is at {new} now, no longer at {old}: following it",
+    E.MOBIKE_AGREED: "MOBIKE with {peer}; it has further addresses: {addresses}",
+    E.ADDRESS_CHANGED: "our end of IKE_SA {spi_i}_i is at {new} now, no longer at {old}",
+    E.PEER_ADDRESSES_CHANGED: "the peer of IKE_SA {spi_i}_i has further addresses: {addresses}",
+    E.ROUTE_CHECK_FAILED: "{peer} has not shown that it receives there: {reason}",
     E.SHARED_SECRET_DERIVED: "derived the shared secret ({group}) and the keys of the IKE_SA with {peer}",
     E.IKE_AUTH_SENT: _MESSAGE_SENT.format("IKE_AUTH"),
     E.IKE_AUTH_RECEIVED: _MESSAGE_RECEIVED.format("IKE_AUTH"),
@@ -103,6 +108,7 @@ _BAD = frozenset(
         E.NODE_FAILED,
         E.AUTHENTICATION_FAILED,
         E.IKE_SA_FAILED,
+        E.ROUTE_CHECK_FAILED,
         E.CHILD_SA_FAILED,
         E.CHILD_SA_EXPIRED,
         E.DEMO_FAILED,
@@ -112,6 +118,7 @@ _BAD = frozenset(
 )
 _WARN = frozenset(
     {
+        E.ADDRESSES_UNWATCHED,
         E.CHILD_SA_EXPIRING,
         E.COOKIES_REQUIRED,
         E.DATAGRAM_DROPPED,

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.errors import EnvironmentNotReady
+from lab.errors import CheckFailed, EnvironmentNotReady
 from lab.events import Told
 from lab.labels import Role
 from lab.plan import Plan
@@ -19,6 +19,8 @@ from lab.text import listing
 
 #: Seconds between SIGTERM and SIGKILL; `stop_grace_period` of the compose file.
 GRACE = 10
+#: Seconds to give a host another address: starting Python there takes the time.
+ADDRESS_TIMEOUT = 20.0
 
 #: Files that hold packets, and the directory of key logs, in what `collect` copies.
 CAPTURE, CAPTURES, KEYS = "capture.pcapng", "capture*.pcapng", "keys"
@@ -157,12 +159,25 @@ class Lab(Protocol):
         """Start a node again that has ended."""
         ...
 
+    def readdress(self, node: str) -> None:
+        """Give a node another outer address in place of the one that it has. Raises CheckFailed."""
+        ...
+
     def collect(self, directory: Path) -> None:
         """Copy captures (`capture.pcapng`, `capture-NAME.pcapng`) and key logs (`keys/NAME.keys`) there.
 
         Nothing is copied where nothing was captured or logged.
         """
         ...
+
+
+def change_address(lab: Lab, node: str, link: str) -> None:
+    """Have a node's host give `link` another address, beside the node. Raises CheckFailed."""
+    argv = ["python", "-m", "lab.wire", "readdress", "--interface", link]
+    done = lab.ask(node, argv, ADDRESS_TIMEOUT)
+    if done.code:
+        said = (done.out.strip() or done.err.strip() or f"exit code {done.code}").splitlines()[-1]
+        raise CheckFailed(f"{node}: its address cannot be changed: {said}")
 
 
 class Backend(Protocol):

@@ -24,7 +24,18 @@ from docker.types import IPAMConfig, IPAMPool, LogConfig
 
 from lab import home, images, labels
 from lab.backends import ca, containers, echo, evidence, strongswan, terminal
-from lab.backends.base import GRACE, Answer, Certificate, LabInfo, NodeInfo, Removed, Tell, event_lines
+from lab.backends.base import (
+    ADDRESS_TIMEOUT,
+    GRACE,
+    Answer,
+    Certificate,
+    LabInfo,
+    NodeInfo,
+    Removed,
+    Tell,
+    change_address,
+    event_lines,
+)
 from lab.backends.containers import Container
 from lab.backends.engine import end_stream, engine_errors, gone_is_fine, run, write
 from lab.backends.process import parse_control
@@ -280,6 +291,13 @@ class DockerLab:
             for summary in self._engine.containers(self._name):
                 if summary["Labels"].get(labels.BESIDE) == node:
                     self._engine.api.restart(summary["Id"], timeout=GRACE)
+
+    def readdress(self, node: str) -> None:
+        """Another address on the container's link. Raises CheckFailed."""
+        if _kind_of(self._summary(node)) is Kind.STRONGSWAN:
+            strongswan.readdress(lambda words: self.ask(node, words, ADDRESS_TIMEOUT), node)
+        else:
+            change_address(self, node, strongswan.LINK)
 
     def collect(self, directory: Path) -> None:
         """Copy captures and key logs out of the lab's volume."""

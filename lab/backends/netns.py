@@ -22,8 +22,8 @@ from typing import Any
 
 from lab.backends import netns_kernel as kernel
 from lab.backends.addresses import Address
-from lab.backends.base import CAPTURE, without_containers
-from lab.backends.netns_supervisor import BRIDGE, PROBE, SNIFFER, Way
+from lab.backends.base import CAPTURE, change_address, without_containers
+from lab.backends.netns_supervisor import BRIDGE, LINK, PROBE, SNIFFER, Way
 from lab.backends.orders import Files, clean_environment, node_place, start_order, wire_order
 from lab.backends.process import ProcessBackend, ProcessLab, default_interrupt
 from lab.backends.state import State
@@ -91,6 +91,10 @@ class NetnsLab(ProcessLab):
                 yield partial(_step_in, spaces)
             except subprocess.SubprocessError as error:
                 raise EnvironmentNotReady(f"{node}: its namespaces cannot be entered: {error}") from error
+
+    def readdress(self, node: str) -> None:
+        """Another address on the node's end of the wire. Raises CheckFailed."""
+        change_address(self, node, LINK)
 
 
 def _namespaces(pid: int, held: ExitStack) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ from lab.backends.supervisor import Supervisor
 PROBE = "--probe"
 #: The exit code of a probe or a supervisor that the kernel said no to; its one line on stderr says why.
 REFUSED = 4
-BRIDGE, _LINK = "wire", "eth0"
+BRIDGE, LINK = "wire", "eth0"
 #: What has no namespace of its own: it captures on the bridge.
 SNIFFER = "sniffer"
 _TUN = "/dev/net/tun"
@@ -74,9 +74,9 @@ def build(addresses: dict[str, str]) -> dict[str, int]:
         for number, (node, address) in enumerate(addresses.items(), 1):
             nodes[node] = kernel.new_network()
             _settle()
-            links.add_veth(f"port{number}", bridge, _LINK, nodes[node])
+            links.add_veth(f"port{number}", bridge, LINK, nodes[node])
             with kernel.Links() as inside:
-                index = socket.if_nametoindex(_LINK)
+                index = socket.if_nametoindex(LINK)
                 inside.add_address(index, IPv4Interface(address))
                 inside.up(index)
     kernel.enter(wire, kernel.CLONE_NEWNET)

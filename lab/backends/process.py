@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,12 @@ from lab.errors import CheckFailed, EnvironmentNotReady, ExitCode, NoSuchLab
 from lab.labels import Role
 from lab.plan import NodePlan, Plan, with_wire
 from lab.text import listing, parse_time
+from lab.wire.readdress import mirrored
 
 #: Seconds for the supervisor to start every node: starting 200 processes takes a tenth of it.
 START_TIMEOUT = 20.0
+#: Seconds for one question to a node.
+CONTROL_TIMEOUT = 20.0
 
 
 class ProcessLab:
@@ -207,6 +211,12 @@ class ProcessLab:
             changed.close()
         if self._state.starts(node) == before:
             raise EnvironmentNotReady(f"{node} was not started again: bring the lab up anew: ipseclab up")
+
+    def readdress(self, node: str) -> None:
+        """Loopback has every address: the node is told to go on from another one. Raises CheckFailed."""
+        sas = self.control(node, ["status"], CONTROL_TIMEOUT)["ike_sas"]
+        old = next((sa["local"].rpartition(":")[0] for sa in sas), self._node(node).address.partition(":")[0])
+        self.control(node, ["move", str(mirrored(IPv4Interface(f"{old}/24")).ip)], CONTROL_TIMEOUT)
 
     def collect(self, directory: Path) -> None:
         """Copy captures and key logs."""

@@ -7,8 +7,10 @@
 """
 
 import io
+import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface
 from typing import Any
 
 from docker.errors import NotFound
@@ -21,11 +23,15 @@ from lab.peers.sas import HALF_OPEN, IkeSa
 from lab.peers.strongswan import DIRECTORY
 from lab.peers.vici import ViciError
 from lab.plan import NodePlan, Plan
+from lab.wire.readdress import mirrored
 
 _PEM_END = "-----END CERTIFICATE-----\n"
 
 Ask = Callable[[Sequence[str]], Answer]
 Files = Mapping[str, bytes]
+
+#: A container's end of the lab's network.
+LINK = "eth0"
 
 
 def furnish(api: Any, ca: str, container: str, plan: Plan, node: NodePlan) -> None:
@@ -119,3 +125,16 @@ def _said(answer: Answer, doing: str) -> list[str]:
 
 def _lines(text: str) -> Iterator[str]:
     return (line for line in text.splitlines() if line.strip())
+
+
+def readdress(ask: Ask, node: str) -> None:
+    """Another outer address in place of the one that the container has. Raises CheckFailed."""
+    (link,) = json.loads(_ip(ask, node, "-j", "-4", "addr", "show", "dev", LINK))
+    (found,) = (info for info in link["addr_info"] if info["scope"] == "global")
+    old = IPv4Interface(f"{found['local']}/{found['prefixlen']}")
+    for verb, address in (("del", old), ("add", mirrored(old))):
+        _ip(ask, node, "addr", verb, str(address), "dev", LINK)
+
+
+def _ip(ask: Ask, node: str, *words: str) -> str:
+    return "\n".join(_said(ask(["ip", *words]), f"{node}: ip {' '.join(words)}"))

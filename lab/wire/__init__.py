@@ -12,5 +12,6 @@ itself and linetalk, nothing else of the lab.
       spoof                  datagrams from addresses that are nobody's
       packets, recorder      the capture of a relay (pcapng: the file)
     sniff                    the capture of an interface
+    readdress                another address for a host
     service, answers, client, eventlog, cli        processes, and what they tell
 """

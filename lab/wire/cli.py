@@ -2,6 +2,7 @@
 
     python -m lab.wire relay                       configuration from WIRE_CONFIG, or --config FILE
     python -m lab.wire sniff --interface eth0 --out FILE --vantage TEXT
+    python -m lab.wire readdress --interface eth0  give this host another address; needs NET_ADMIN
     python -m lab.wire ctl show | set JSON | reset | rebind [NODE]
 
 Exit codes: 0 ok, 1 `ctl`: the relay says no, 2 usage or configuration, 4 the environment (a port, a file, a
@@ -36,7 +37,21 @@ def main(arguments: Sequence[str]) -> int:
             from lab.wire.eventlog import EventLog
 
             return sniff.run(options.interface, options.out, options.vantage, EventLog(options.name))
+        case "readdress":
+            return _readdress(options.interface)
     return _ctl(options)
+
+
+def _readdress(link: str) -> int:
+    from lab.wire.readdress import readdress
+
+    try:
+        old, new = readdress(link)
+    except OSError as error:
+        print(json.dumps({"ok": False, "error": f"{link}: {error.strerror}"}))
+        return ENVIRONMENT
+    print(json.dumps({"ok": True, "old": str(old), "new": str(new)}))
+    return 0
 
 
 def _relay(path: str | None) -> int:
@@ -102,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     sniff.add_argument("--out", required=True, metavar="FILE", help="the file; it goes on with its own")
     sniff.add_argument("--vantage", required=True, metavar="TEXT", help="where this is, for whoever reads it")
     sniff.add_argument("--name", default="wire", help="the node's name in events (default: wire)")
+    other = verbs.add_parser("readdress", help="give this host another address; needs NET_ADMIN")
+    other.add_argument("--interface", required=True, metavar="NAME", help="the interface")
     ctl = verbs.add_parser("ctl", help="ask a running relay; answers one JSON object")
     ctl.add_argument("--socket", metavar="PATH", help="its control socket (default: $WIRE_SOCKET)")
     commands = ctl.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -269,6 +269,18 @@ class Ike:
         minimum=0,
         maximum=3600,
     )
+    mobike: bool = _setting(
+        True,
+        "let outer addresses change while IKE SA and Child SA stay (MOBIKE, RFC 4555), where the peer does, "
+        "too: who opened the IKE SA decides, and moves by itself where it listens on every address",
+        type="boolean",
+    )
+    additional_addresses: tuple[str, ...] = _list(
+        (),
+        "further outer addresses of ours that a peer which speaks MOBIKE is told, the first 16",
+        "address",
+        0,
+    )
     lifetime: Lifetime = field(default_factory=Lifetime)
     retransmit: Retransmit = field(default_factory=Retransmit)
     liveness: Liveness = field(default_factory=Liveness)

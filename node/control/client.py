@@ -28,9 +28,9 @@ def main(arguments: Sequence[str]) -> int:
         print("ctl: no control socket: give -s SOCKET or set NODE_CONTROL__SOCKET", file=sys.stderr)
         return REFUSED if options.command == "health" else USAGE
     request = {"command": options.command}
-    if options.spi:
-        (name,) = COMMANDS[options.command] or ("spi",)
-        request[name] = options.spi
+    if options.argument:
+        (name,) = COMMANDS[options.command] or ("argument",)
+        request[name] = options.argument
     try:
         linetalk.client.become_owner(path)
         answer = ask(path, request)
@@ -92,9 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("command", choices=list(COMMANDS), help="what to ask for")
     parser.add_argument(
-        "spi",
+        "argument",
         nargs="?",
-        help="our SPI of one IKE SA, or with -child the inbound SPI of one Child SA (default: all of them)",
+        metavar="spi | address",
+        help="our SPI of one IKE SA, or with -child the inbound SPI of one Child SA (default: all of them); "
+        "with move our outer address from now on (default: the one that the routes choose)",
     )
     parser.add_argument("-s", "--socket", help="path of the control socket (default: $NODE_CONTROL__SOCKET)")
     parser.add_argument("-o", "--output", choices=["json", "text"], default="text", help="form of the answer")

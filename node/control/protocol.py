@@ -28,6 +28,7 @@ COMMANDS: dict[str, frozenset[str]] = {
     "rekey-child": frozenset({"child_spi"}),
     "delete-child": frozenset({"child_spi"}),
     "create-child": frozenset({"ike_spi"}),
+    "move": frozenset({"local"}),
 }
 
 

@@ -38,6 +38,8 @@ def handle(node: Node, request: Request) -> Mapping[str, Any]:
             return {"rekeyed": _each_child_sa(node, request, node.rekey_child)}
         case "delete-child":
             return {"deleted": _each_child_sa(node, request, node.delete_child)}
+        case "move":
+            return _move(node, request.arguments.get("local", ""))
     raise RequestError(f"{request.command} is not implemented")
 
 
@@ -107,6 +109,13 @@ def _initiate(node: Node) -> dict[str, Any]:
         raise RequestError("peer.address is not set, so there is nobody to initiate to")
     node.initiate()
     return {"initiated": host_port(node.config.peer.address, node.config.peer.port)}
+
+
+def _move(node: Node, host: str) -> dict[str, Any]:
+    try:
+        return {"moved": node.roaming.move(host)}
+    except ValueError as error:
+        raise RequestError(str(error)) from error
 
 
 def _each_ike_sa(node: Node, request: Request, act: Callable[[bytes], None]) -> int:

@@ -97,6 +97,8 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         pool_reserved=_reserved(config),
         virtual_ips=virtual_ips(config),
         liveness=config.ike.liveness.interval,
+        mobike=config.ike.mobike,
+        additional_addresses=tuple(map(ip_address, config.ike.additional_addresses)),
         sha1=config.local.sha1,
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries

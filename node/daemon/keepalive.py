@@ -31,10 +31,12 @@ class Keepalives:
             self._paths[ike_spi] = path
             self._last.setdefault(path, now)
 
-    def moved(self, ike_spi: bytes, path: Path, now: float) -> None:
-        """An IKE SA has another path; one that needs no keepalives does not need them there either."""
-        if ike_spi in self._paths:
+    def moved(self, ike_spi: bytes, path: Path, behind_nat: bool, now: float) -> None:
+        """An IKE SA has another path, with a NAT in front of us or not."""
+        if behind_nat:
             self.begin(ike_spi, path, now)
+        else:
+            self.end(ike_spi)
 
     def replaced(self, old_spi: bytes, ike_spi: bytes) -> None:
         """Another IKE SA goes on where this one was."""

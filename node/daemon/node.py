@@ -21,6 +21,7 @@ from node.daemon.failure import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK
 from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
 from node.daemon.keepalive import Keepalives
 from node.daemon.keylog import KeyLog
+from node.daemon.roaming import Roaming
 from node.daemon.start import Started
 from node.daemon.virtual import VirtualAddresses
 from node.errors import DropReason
@@ -48,6 +49,7 @@ from node.model.events import EventName
 from node.model.message import Path, host_port
 from node.model.selectors import IPAddress, network
 from node.net import clock
+from node.net.addresswatch import AddressWatch
 from node.net.steer import Steer
 from node.net.udp import UdpSocket
 from node.ports import Entropy
@@ -89,6 +91,8 @@ class Node:
         self.alive = Keepalives(self.config.ike.keepalive, self.transport.send)
         self._alive_timer: asyncio.TimerHandle | None = None
         self._virtual = VirtualAddresses(self._inner, self.log)
+        self.roaming = Roaming(self.endpoint, self.transport, self._pump)
+        self._watch = self._watch_addresses()
         self._loop.set_exception_handler(lambda _, context: self._on_loop_error(context))
         for line in self.transport:
             self._loop.add_reader(line.udp.fileno(), self._on_udp, line.udp)
@@ -149,6 +153,9 @@ class Node:
                 timer.cancel()
         for line in self.transport:
             self._loop.remove_reader(line.udp.fileno())
+        if self._watch is not None:
+            self._loop.remove_reader(self._watch.fileno())
+            self._watch.close()
         self._inner.close()
         self.transport.close()
         if self._keylog is not None:
@@ -242,8 +249,12 @@ class Node:
                 self._dropped(Dropped(DropReason.TRUNCATED, path, f"{len(octets)} octets"))
 
     def _strayed(self, ike_spi: bytes, path: Path) -> None:
-        self.endpoint.peer_moved(ike_spi, path)
+        self.endpoint.peer_moved(ike_spi, path, clock.monotonic())
         self._pump()
+
+    def _on_addresses(self, watch: AddressWatch) -> None:
+        watch.take()
+        self.roaming.look()
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -336,7 +347,7 @@ class Node:
             case SaUp(behind_nat=True):
                 self.alive.begin(change.ike_spi, change.path, clock.monotonic())
             case SaMoved():
-                self.alive.moved(change.ike_spi, change.path, clock.monotonic())
+                self.alive.moved(change.ike_spi, change.path, change.behind_nat, clock.monotonic())
             case SaDown():
                 self.alive.end(change.ike_spi)
         self._watch_silence()
@@ -382,6 +393,18 @@ class Node:
         self.log.drop(EventName.DATAGRAM_DROPPED, dropped.reason, peer=peer, detail=dropped.detail)
 
     # -- plumbing --------------------------------------------------------------------------------------------
+
+    def _watch_addresses(self) -> AddressWatch | None:
+        """Hear of changes of our address, where we could move."""
+        if not (self.config.ike.mobike and self.roaming.able):
+            return None
+        try:
+            watch = AddressWatch()
+        except OSError as error:
+            self.log.emit(EventName.ADDRESSES_UNWATCHED, reason=str(error.strerror))
+            return None
+        self._loop.add_reader(watch.fileno(), self._on_addresses, watch)
+        return watch
 
     def _inner_side(self, started: Started, entropy: Entropy) -> InnerSide:
         text = self.config.tun.address

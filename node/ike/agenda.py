@@ -79,8 +79,13 @@ class Agenda:
 
     def add(self, task: Task) -> None:
         """Let it wait its turn, unless an equal one waits already."""
-        if all(task.key() != other.key() for other in self._pending()):
+        if all(task.key() != other.key() for other in self.all()):
             self._waiting.append(task)
+
+    def add_first(self, task: Task) -> None:
+        """As `add`, at the head of the line."""
+        if all(task.key() != other.key() for other in self.all()):
+            self._waiting.appendleft(task)
 
     def next(self, now: float) -> tuple[Task, tuple[Payload, ...]] | None:
         """The next task and its payloads, which is active from now on; None where nobody waits."""
@@ -141,5 +146,6 @@ class Agenda:
         """When a delayed task is due, or None."""
         return min((delayed.until for delayed in self._delayed), default=None)
 
-    def _pending(self) -> tuple[Task, ...]:
+    def all(self) -> tuple[Task, ...]:
+        """The active one, where there is one, and all that waits."""
         return self.waiting() if self.active is None else (self.active, *self.waiting())

@@ -1,9 +1,10 @@
 """The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
 
     inputs     handle_datagram, handle_timeout
-    commands   watch, prepare, initiate, peer_moved, create_child, rekey_..., delete..., expire_child, retire
+    commands   watch, prepare, initiate, move, peer_moved, create_child, rekey_..., delete..., expire_child,
+               retire
     outputs    poll (one ordered queue), deadline
-    getters    sas, half_open
+    getters    sas, half_open, mobile
 
 Call order: after any input or command, `poll` until it returns None, then sleep until `deadline`. Rules:
 
@@ -40,7 +41,7 @@ from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
 from node.ike.settings import Settings
 from node.ike.status import SaStatus, status_of
-from node.ike.tasks import create_child, init, rekey, shares
+from node.ike.tasks import create_child, init, mobike, rekey, shares
 from node.ike.tasks.delete import delete_child
 from node.ike.timers import Timers
 from node.ike.transcript import Transcript
@@ -140,6 +141,7 @@ class Endpoint:
             if sa is None:
                 self._keep_house(key, now)
                 continue
+            mobike.pass_time(sa, now)
             sa.timeout(now)
             lifetimes.pass_time(sa, now)
             liveness.look(sa, now)
@@ -174,14 +176,23 @@ class Endpoint:
         self._settle(sa, now)
         return spi_i
 
-    def peer_moved(self, ike_spi: bytes, path: Path) -> None:
+    def move(self, ike_spi: bytes, path: Path, now: float) -> None:
+        """Our address is another one: an IKE SA of `mobile` goes on on `path`. Raises KeyError."""
+        sa = self._sas[ike_spi]
+        mobike.move(sa, path, now)
+        self._settle(sa, now)
+
+    def peer_moved(self, ike_spi: bytes, path: Path, now: float) -> None:
         """A valid ESP packet, newer than all before it, came on `path` to a Child SA of this IKE SA of ours.
 
-        Both may be gone by now; it is followed where RFC 7296 2.23 allows it (`node.ike.moves`).
+        Both may be gone by now; it is followed where RFC 7296 2.23 allows it (`node.ike.moves`), with MOBIKE
+        once the peer has answered from there.
         """
         sa = self._sas.get(ike_spi)
         if sa is not None:
             moves.follow(sa, path)
+            mobike.stray(sa, path, now)
+            self._settle(sa, now)
 
     def delete(self, ike_spi: bytes, now: float) -> None:
         """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none."""
@@ -245,6 +256,15 @@ class Endpoint:
     def sas(self) -> tuple[SaStatus, ...]:
         """The IKE SAs as they stand."""
         return tuple(status_of(sa) for sa in self._sas.values())
+
+    def mobile(self) -> tuple[tuple[bytes, Path], ...]:
+        """The IKE SAs whose addresses are ours to change: our SPIs, and the paths (RFC 4555).
+
+        Those that were replaced come last, so that what they tell is what the others have told.
+        """
+        ours = [(spi, sa) for spi, sa in self._sas.items() if sa.mobility is not None and sa.mobility.decides]
+        ours.sort(key=lambda item: item[1].phase is not Phase.ESTABLISHED)
+        return tuple((spi, sa.path) for spi, sa in ours)
 
     @property
     def half_open(self) -> int:

@@ -191,6 +191,11 @@ def is_fatal(notify: Notify) -> bool:
     return notify.notify_type not in _CHILD_ERRORS
 
 
+def ends_ike_sa(notify: Notify) -> bool:
+    """True for errors in INFORMATIONAL after which the peer holds no IKE SA any more (2.21.2, 2.21.3)."""
+    return notify.notify_type in (NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_SYNTAX)
+
+
 _CHILD_ERRORS = frozenset(
     {
         NotifyType.NO_PROPOSAL_CHOSEN,

@@ -65,34 +65,52 @@ def announce(settings: Settings, spi_i: bytes, spi_r: bytes, path: Path) -> tupl
     """What we say; `path` is that of the message it goes into, `spi_r` zero in a request."""
     hashes = b"".join(number.to_bytes(HASH_ID_SIZE) for number in settings.signature_hashes)
     fragments = (Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),) if settings.mtu else ()
-    source = nat_digest(spi_i, spi_r, path.local_host, path.local_port)
-    destination = nat_digest(spi_i, spi_r, path.peer_host, path.peer_port)
     return (
-        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
-        Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, destination),
+        *nat_detection(spi_i, spi_r, path),
         *fragments,
         Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, hashes),
     )
 
 
+def nat_detection(spi_i: bytes, spi_r: bytes, path: Path) -> tuple[Notify, ...]:
+    """Both notifications of NAT detection, of a message that leaves on `path`."""
+    source = nat_digest(spi_i, spi_r, path.local_host, path.local_port)
+    destination = nat_digest(spi_i, spi_r, path.peer_host, path.peer_port)
+    return (
+        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
+        Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, destination),
+    )
+
+
 def announced(message: Message, settings: Settings, path: Path) -> Extensions:
     """What the peer said in its IKE_SA_INIT message, which came on `path`."""
-    said: _Said = {}
-    for notify in exchanges.every(message, Notify):
-        said.setdefault(notify.notify_type, []).append(notify.data)
+    said = _said(message)
     fragmentation = NotifyType.IKEV2_FRAGMENTATION_SUPPORTED in said and settings.mtu > 0
     return Extensions(_nat(said, message.header, path), fragmentation, _hashes(said))
 
 
 def nat_digest(spi_i: bytes, spi_r: bytes, host: str, port: int) -> bytes:
     """SHA-1(SPIi | SPIr | address | port), 20 octets: a fingerprint, no protection (RFC 7296 2.23)."""
-    octets = spi_i + spi_r + _packed(host) + port.to_bytes(2)
+    octets = spi_i + spi_r + packed(host) + port.to_bytes(2)
     return hashlib.sha1(octets, usedforsecurity=False).digest()
 
 
 @lru_cache(MAX_REMEMBERED)
-def _packed(host: str) -> bytes:
+def packed(host: str) -> bytes:
+    """The octets of an address."""
     return ip_address(host.partition("%")[0]).packed
+
+
+def detect_nat(message: Message, path: Path) -> Nat:
+    """What the NAT detection of a message that came on `path` says."""
+    return _nat(_said(message), message.header, path)
+
+
+def _said(message: Message) -> _Said:
+    said: _Said = {}
+    for notify in exchanges.every(message, Notify):
+        said.setdefault(notify.notify_type, []).append(notify.data)
+    return said
 
 
 def _nat(said: _Said, header: Header, path: Path) -> Nat:

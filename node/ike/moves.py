@@ -9,6 +9,8 @@ Rules:
    where we are behind a NAT ourselves. A responder behind one is reached by a mapping that somebody set up:
    there the change is the peer's, if the peer's address changes on the way at all.
 4. What is answered is answered where it came from; that moves nothing.
+5. With MOBIKE none of this moves anybody: what a request asks for does, and an ESP packet from elsewhere is
+   a reason to look whether the peer is there (`node.ike.tasks.mobike`).
 """
 
 from dataclasses import replace
@@ -33,16 +35,32 @@ def follow(sa: IkeSa, path: Path) -> None:
         return
     if isinstance(sa.data, InitReplied):
         sa.path = path
-    elif _may_follow(sa) and (path.carries_esp or not old.carries_esp):
+    elif sa.mobility is None and may_follow(sa) and (path.carries_esp or not old.carries_esp):
         sa.path = path
-        local = host_port(path.local_host, path.local_port)
-        sa.event(EventName.PEER_MOVED, old=old.peer, new=path.peer, local=local)
-        sa.context.emit(SaMoved(sa.local_spi, path))
-        for spi, owned in sa.children.items():
-            sa.children[spi] = replace(owned, child=replace(owned.child, path=path))
-            sa.context.emit(MoveSa(spi, path))
+        take_along(sa, old)
 
 
-def _may_follow(sa: IkeSa) -> bool:
+def take_along(sa: IkeSa, old: Path) -> None:
+    """The peer is where the path of the IKE SA leads, no longer at `old`: the Child SAs go there, too."""
+    local = host_port(sa.path.local_host, sa.path.local_port)
+    sa.event(EventName.PEER_MOVED, old=old.peer, new=sa.path.peer, local=local)
+    move_children(sa)
+
+
+def tell_path(sa: IkeSa) -> None:
+    """Put out where the IKE SA is, and whether there is a NAT in front of us."""
+    sa.context.emit(SaMoved(sa.local_spi, sa.path, sa.extensions.nat.local))
+
+
+def move_children(sa: IkeSa) -> None:
+    """Child SAs send on the path of the IKE SA from now on."""
+    tell_path(sa)
+    for spi, owned in sa.children.items():
+        sa.children[spi] = replace(owned, child=replace(owned.child, path=sa.path))
+        sa.context.emit(MoveSa(spi, sa.path))
+
+
+def may_follow(sa: IkeSa) -> bool:
+    """Whether an address that changed is the peer's, and not our own on its way through a NAT."""
     nat = sa.extensions.nat
     return not nat.local or (nat.peer and not sa.is_initiator)

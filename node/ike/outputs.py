@@ -90,10 +90,14 @@ class SaUp:
 
 @dataclass(frozen=True, slots=True)
 class SaMoved:
-    """The peer of the IKE SA with this SPI of ours is followed to this path; `MoveSa` says so of children."""
+    """The IKE SA with this SPI of ours is on this path now; `MoveSa` says so of children.
+
+    `behind_nat` as in `SaUp`, for this path.
+    """
 
     ike_spi: bytes
     path: Path
+    behind_nat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

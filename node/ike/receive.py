@@ -105,7 +105,7 @@ def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: fl
     try:
         exchanges.check(message)
         rekey.claim(sa, message, now)
-        reply = _handle(sa, message, now)
+        reply = _handle(sa, message, path, now)
     except LocalMisuse:
         raise
     except IkeError as error:
@@ -123,16 +123,18 @@ def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: fl
         sa.context.emit(output)
     if reply.close is not None:
         sa.close(reply.close)
+    # What the handler wants to ask in turn goes out behind the answer.
+    sa.advance(now)
 
 
-def _handle(sa: IkeSa, message: Message, now: float) -> Reply:
+def _handle(sa: IkeSa, message: Message, path: Path, now: float) -> Reply:
     match message.header.exchange:
         case ExchangeType.IKE_AUTH:
             return auth.answer(sa, message, now)
         case ExchangeType.CREATE_CHILD_SA:
             return create.answer(sa, message, now)
         case _:
-            return informational.answer(sa, message, now)
+            return informational.answer(sa, message, path, now)
 
 
 def _refuse(sa: IkeSa, envelope: Envelope, path: Path, error: IkeError) -> None:

@@ -18,6 +18,7 @@ from node.ike.children import OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
 from node.ike.life import Life
+from node.ike.mobility import Mobility
 from node.ike.outputs import Dropped, Event, RemoveOutbound, RemoveSa, SaDown, SaUp, Transmit
 from node.ike.phases import (
     TRANSITIONS,
@@ -59,6 +60,7 @@ class IkeSa:
         "is_initiator",
         "life",
         "lingering",
+        "mobility",
         "nat_path",
         "own_addresses",
         "path",
@@ -103,6 +105,8 @@ class IkeSa:
         #: Other IKE SAs that were made or changed here: the session table takes them up.
         self.touched: list[IkeSa] = []
         self.extensions = Extensions()
+        #: What MOBIKE knows of the peer; None where the two do not speak it.
+        self.mobility: Mobility | None = None
         self.life = Life(context.settings.liveness)
         #: Inner addresses that the peer gave us, and that we gave the peer (RFC 7296 2.19).
         self.own_addresses: tuple[IPAddress, ...] = ()
@@ -155,6 +159,16 @@ class IkeSa:
         """When the peer is to be asked whether it is there (`node.ike.liveness`), or None."""
         asks = isinstance(self.data, Established) and self.window.in_flight is None and not len(self.agenda)
         return self.life.deadline() if asks else None
+
+    @property
+    def esp_path(self) -> Path:
+        """Where Child SAs send: a new path of the IKE SA only once the peer is known to receive there."""
+        return (self.mobility.held if self.mobility else None) or self.path
+
+    @property
+    def spis(self) -> bytes:
+        """Both SPIs."""
+        return self.spi_i + self.spi_r
 
     # -- phases ----------------------------------------------------------------------------------------------
 
@@ -278,8 +292,8 @@ class IkeSa:
         self.advance(now)
 
     def advance(self, now: float) -> None:
-        """Send the request of the next task, unless one is in flight or the IKE SA is not established."""
-        if self.window.in_flight is None and isinstance(self.data, Established):
+        """Send the request of the next task, unless one is in flight or the IKE SA cannot ask anything."""
+        if self.window.in_flight is None and isinstance(self.data, Established | Rekeyed):
             chosen = self.agenda.next(now)
             if chosen is not None:
                 task, payloads = chosen

@@ -78,6 +78,9 @@ class Settings:
     initiator, an unspecified one for any of its family, at most one of each family; they take the place of
     `local_ts` (RFC 7296 2.19). After `liveness` seconds without anything from a peer it is asked whether it
     is there (RFC 7296 2.4), 0: never.
+
+    `mobike`: addresses may change (RFC 4555), where the peer says so, too. `additional_addresses` are further
+    ones of ours that it is told then.
     """
 
     local_id_type: IdType
@@ -97,6 +100,8 @@ class Settings:
     pool_reserved: frozenset[IPAddress] = frozenset()
     virtual_ips: tuple[IPAddress, ...] = ()
     liveness: float = 0.0
+    mobike: bool = False
+    additional_addresses: tuple[IPAddress, ...] = ()
     signature_hashes: tuple[HashId, ...] = SIGNATURE_HASHES
     sha1: bool = False
     retransmission: Retransmission = field(default_factory=Retransmission)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from node.ike.children import OwnedChild
 from node.ike.phases import Established
 from node.ike.sa import IkeSa
+from node.model.message import host_port
 from node.pki.identity import describe
 
 
@@ -25,13 +26,15 @@ class SaStatus:
     """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that.
 
     `own_addresses` are inner addresses that the peer gave us, `peer_addresses` those that we gave it.
-    `peer_auth` is the method by which the peer authenticated itself.
+    `peer_auth` is the method by which the peer authenticated itself. `local` is our outer end of its path.
+    `mobike`: both speak it; `peer_outer_addresses` are further ones that the peer told (RFC 4555).
     """
 
     spi_i: str
     spi_r: str
     phase: str
     is_initiator: bool
+    local: str
     peer: str
     peer_identity: str | None
     peer_auth: str | None
@@ -39,6 +42,8 @@ class SaStatus:
     established_at: float | None
     own_addresses: tuple[str, ...]
     peer_addresses: tuple[str, ...]
+    mobike: bool
+    peer_outer_addresses: tuple[str, ...]
     children: tuple[ChildStatus, ...]
 
 
@@ -51,6 +56,7 @@ def status_of(sa: IkeSa) -> SaStatus:
         spi_r=sa.spi_r.hex(),
         phase=str(sa.phase),
         is_initiator=sa.is_initiator,
+        local=host_port(sa.path.local_host, sa.path.local_port),
         peer=sa.path.peer,
         peer_identity=describe(peer.id_type, peer.data) if peer else None,
         peer_auth=str(up.proof.method) if up else None,
@@ -58,6 +64,8 @@ def status_of(sa: IkeSa) -> SaStatus:
         established_at=up.since if up else None,
         own_addresses=tuple(map(str, sa.own_addresses)),
         peer_addresses=tuple(map(str, sa.peer_addresses)),
+        mobike=sa.mobility is not None,
+        peer_outer_addresses=tuple(map(str, sa.mobility.others)) if sa.mobility else (),
         children=tuple(_child_status(c) for c in sa.children.values()),
     )
 

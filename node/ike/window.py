@@ -106,6 +106,11 @@ class Window:
         self.in_flight = replace(current, sent=current.sent + 1, deadline=now + self._wait(current.sent))
         return self.in_flight
 
+    def hurry(self, now: float) -> None:
+        """The path is another one: a request in flight is sent again now, and as often as a new one."""
+        if self.in_flight is not None:
+            self.in_flight = replace(self.in_flight, sent=1, deadline=now)
+
     def abandon(self) -> None:
         """Stop waiting for the response in flight."""
         self.in_flight = None

@@ -74,6 +74,14 @@ class Transport:
             return None
         return replace(path, local_port=self._nat.udp.port, peer_port=port, carries_esp=True)
 
+    def way_to(self, path: Path) -> Path:
+        """The path to the same peer, from the address that the routes choose now. Raises OSError."""
+        return self._sockets[path.local_port].path_to(path.peer_host, path.peer_port)
+
+    def owns(self, host: str) -> bool:
+        """Whether datagrams can leave from this address."""
+        return self._nat.udp.owns(host)
+
     def port_of(self, path: Path) -> Port:
         """What may come, and what a message looks like, on a path of ours."""
         return self._lines[path.local_port].port

@@ -107,6 +107,19 @@ class UdpSocket:
             probe.connect(socket_address(host, port))
             return Path(unscoped(probe.getsockname()[0]), self.port, host, port, self._carries_esp)
 
+    def owns(self, host: str) -> bool:
+        """Whether datagrams can leave from this address."""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        with socket.socket(self._socket.family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(socket_address(host, 0))
+            except OSError:
+                return False
+        return address.version == self.version and not address.is_unspecified
+
     @property
     def version(self) -> int:
         """4 or 6."""

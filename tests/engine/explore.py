@@ -57,8 +57,7 @@ class World:
     """Two endpoints with an IKE SA and a Child SA, and what may happen to them."""
 
     def __init__(self, codec: str, limits: Limits, allowed: Sequence[str] = tuple(COMMANDS)) -> None:
-        options = (variant(INITIATOR, ike=IKE, esp=ESP), variant(RESPONDER, ike=IKE, esp=ESP))
-        self.pair = Pair(codec, *options).establish()
+        self.pair = self.made(codec)
         self.limits, self.allowed = replace(limits), allowed
         self.told = {self.pair.initiator: 0, self.pair.responder: 0}
         self.asked: set[str] = set()
@@ -66,6 +65,11 @@ class World:
         self._seen = {self.pair.initiator: 0, self.pair.responder: 0}
         self._used: set[bytes] = set()
         self.check()
+
+    def made(self, codec: str) -> Pair:
+        """The two endpoints, which have met."""
+        options = (variant(INITIATOR, ike=IKE, esp=ESP), variant(RESPONDER, ike=IKE, esp=ESP))
+        return Pair(codec, *options).establish()
 
     def steps(self) -> list[Step]:
         """What may happen next, in a fixed order."""

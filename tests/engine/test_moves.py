@@ -168,7 +168,7 @@ def test_table_of_who_is_followed(
         answered = [o for o in other.outputs if isinstance(o, Transmit)][-1]
         assert answered.path == new
     else:
-        other.endpoint.peer_moved(pair.sa(other).local_spi, new)
+        other.endpoint.peer_moved(pair.sa(other).local_spi, new, pair.now)
         pair.flush(other)
     assert follows(pair, other, new) is followed
     assert followed or pair.paths(other) == before
@@ -231,6 +231,6 @@ def test_a_response_that_nobody_waits_for_moves_nobody(pair: TwoPorts) -> None:
 
 def test_esp_of_an_ike_sa_that_is_gone_moves_nobody(pair: TwoPorts) -> None:
     up(pair)
-    pair.responder.endpoint.peer_moved(bytes(8), Path(R, NAT, "198.51.100.4", 4))
+    pair.responder.endpoint.peer_moved(bytes(8), Path(R, NAT, "198.51.100.4", 4), pair.now)
     pair.flush(pair.responder)
     assert not pair.moved(pair.responder)

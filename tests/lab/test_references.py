@@ -29,6 +29,7 @@ BAD = [
         5,
     ),
     (GOOD + "steps:\n  - stop: initator\n", "steps[0].stop: no node is called 'initator'", 7),
+    (GOOD + "steps:\n  - readdress: initator\n", "steps[0].readdress: no node is called 'initator'", 7),
     (
         GOOD + "steps:\n  - wait: {node: x, event: udp_bound}\n",
         "steps[0].wait.node: no node is called 'x'",

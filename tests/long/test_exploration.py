@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.engine import travels
 from tests.engine.explore import Limits, explore, wander
 from tests.engine.harness import CODECS
 from tests.engine.test_exploration import MEETINGS
@@ -23,6 +24,15 @@ def test_random_schedules(codec: str, goal: int, figure: Figure) -> None:
         states |= {hash(state) for state in found.states}
     figure("schedules, distinct states they reached", f"{schedules} {len(states)}")
     assert schedules >= goal // 2
+
+
+@pytest.mark.parametrize("codec", sorted(CODECS))
+def test_random_travels(codec: str, goal: int, figure: Figure) -> None:
+    """The initiator changes its address in between (MOBIKE); the goal is that of both codecs together."""
+    rounds = -(-goal // (2 * EACH))
+    travelled = sum(travels.wander(codec, 1_000 + seed, EACH, Limits(2, 2, 2)) for seed in range(rounds))
+    figure("schedules in which the initiator travelled", str(travelled))
+    assert travelled > rounds * EACH // 5
 
 
 @pytest.mark.parametrize("codec", sorted(CODECS))

@@ -200,8 +200,8 @@ def test_two_ike_sas_on_one_path_need_one() -> None:
 def test_an_ike_sa_takes_its_keepalives_along() -> None:
     wire = Wire()
     wire.alive.begin(b"1", A, 0.0)
-    wire.alive.moved(b"1", B, 10.0)
-    wire.alive.moved(b"2", A, 10.0)
+    wire.alive.moved(b"1", B, True, 10.0)
+    wire.alive.moved(b"2", A, False, 10.0)
     assert wire.until(31.0) == [30.0]
     assert wire.sent == [(b"\xff", B)]
 
@@ -209,7 +209,7 @@ def test_an_ike_sa_takes_its_keepalives_along() -> None:
 def test_none_where_they_are_off() -> None:
     wire = Wire(0.0)
     wire.alive.begin(b"1", A, 0.0)
-    wire.alive.moved(b"1", B, 0.0)
+    wire.alive.moved(b"1", B, True, 0.0)
     assert not wire.alive
     assert wire.alive.deadline() is None
 

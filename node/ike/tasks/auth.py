@@ -25,7 +25,7 @@ from node.ike.outputs import Output
 from node.ike.phases import AuthSent, Established, InitReplied, Protection
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
-from node.ike.tasks import child, informational
+from node.ike.tasks import child, informational, mobike
 from node.ike.tasks.reply import Reply
 from node.ike.transcript import Transcript
 from node.model.events import EventName
@@ -86,7 +86,8 @@ def initiate(sa: IkeSa, now: float) -> None:
         sa.event(EventName.AUTHENTICATION_FAILED, reason=str(error.failure), detail=str(error))
         sa.close(str(error))
         return
-    sa.send_request(ExchangeType.IKE_AUTH, (*ours, *child.request(sa, data.child_spi)), now)
+    wanted = child.request(sa, data.child_spi)
+    sa.send_request(ExchangeType.IKE_AUTH, (*ours, *wanted, *mobike.announce(sa)), now)
 
 
 def answer(sa: IkeSa, message: Message, now: float) -> Reply:
@@ -101,8 +102,9 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     nonce = sa.context.entropy(AUTH_NONCE_SIZE) if sa.context.settings.authentication_nonce else b""
     ours = _identify(sa, shake, nonce, peer_nonce + nonce, _contact(sa, proof.peer.identity))
     sa.establish(Established(data.suite, data.protection, proof, now))
+    mobike.agree(sa, message)
     payloads, after = _answer_child(sa, shake, message, proof)
-    return Reply((*ours, *payloads), after)
+    return Reply((*ours, *payloads, *(mobike.announce(sa) if sa.mobility else ())), after)
 
 
 def complete(sa: IkeSa, message: Message, now: float) -> None:
@@ -125,6 +127,7 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
         sa.own_addresses = agreed.addresses
         child.tell_addresses(sa, agreed)
     sa.establish(Established(data.suite, data.protection, proof, now))
+    mobike.agree(sa, message)
     if agreed is None:
         sa.event(EventName.CHILD_SA_FAILED, reason=str(refusal.notify_type) if refusal else "")
         return

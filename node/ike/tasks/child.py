@@ -224,7 +224,7 @@ def child_sa(sa: IkeSa, agreed: Agreed, spi: bytes, keys: ChildKeys, *, ours: bo
         outbound=mine,
         local=local,
         peer=peer,
-        path=sa.path,
+        path=sa.esp_path,
         ike_spi=sa.local_spi,
         replay_window=sa.context.settings.replay_window,
     )

@@ -2,9 +2,10 @@
 
      initiator                    responder
     SK { N*, D*, }    -->
-                      <--    SK { D* }
+                      <--    SK { N*, D* }
 
-An empty request asks for life and gets an empty answer.
+An empty request asks for life and gets an empty answer. What notifications say of addresses is MOBIKE's
+(`node.ike.tasks.mobike`).
 """
 
 from typing import ClassVar
@@ -13,32 +14,36 @@ from node.errors import DropReason, PeerMisbehaved
 from node.ike import exchanges
 from node.ike.phases import Deleting
 from node.ike.sa import IkeSa
-from node.ike.tasks import create_child, rekey
+from node.ike.tasks import create_child, mobike, rekey
 from node.ike.tasks.delete import DeleteChild
 from node.ike.tasks.reply import Reply
 from node.model.child import ESP_SPI_SIZE
 from node.model.events import EventName
-from node.model.message import Message
+from node.model.message import Message, Path
 from node.model.payloads import Delete, Notify, Payload
-from node.model.registry import ExchangeType, NotifyType, ProtocolId
+from node.model.registry import ExchangeType, ProtocolId
 
 
-def answer(sa: IkeSa, message: Message, now: float) -> Reply:
-    """Do what the request says. Raises PeerMisbehaved for a Delete payload that makes no sense."""
+def answer(sa: IkeSa, message: Message, path: Path, now: float) -> Reply:
+    """Do what the request on `path` says.
+
+    Raises PeerMisbehaved for a Delete payload or a COOKIE2 that makes no sense.
+    """
     deletes = exchanges.every(message, Delete)
     for payload in deletes:
         _check(payload)
     failure = exchanges.error_notify(message)
     if failure is not None:
         _tell(sa, failure)
-        if failure.notify_type in _FATAL:
+        if exchanges.ends_ike_sa(failure):
             return Reply(close=f"refused with {failure.notify_type}")
     if any(d.protocol == ProtocolId.IKE for d in deletes):
         rekey.deleted_by_peer(sa)
         return Reply(close="deleted by the peer")
     outbound = tuple(spi for d in deletes if d.protocol == ProtocolId.ESP for spi in d.spis)
     removed = create_child.deleted_by_peer(sa, outbound, now)
-    return Reply((Delete(ProtocolId.ESP, removed),) if removed else ())
+    about_addresses = mobike.answer(sa, message, path, now)
+    return Reply((*((Delete(ProtocolId.ESP, removed),) if removed else ()), *about_addresses))
 
 
 def complete(sa: IkeSa, message: Message, now: float) -> None:
@@ -48,15 +53,17 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
     """
     task = sa.agenda.finish()
     failure = exchanges.error_notify(message)
-    if failure is not None and failure.notify_type in _FATAL:
+    if failure is not None and exchanges.ends_ike_sa(failure):
         _tell(sa, failure)
         sa.close(f"refused with {failure.notify_type}")
-    elif isinstance(sa.data, Deleting):
+        return
+    if isinstance(sa.data, Deleting):
         if not sa.send_last(now):
             sa.close(sa.data.reason)
-    elif task is not None:
+        return
+    if task is not None:
         task.process(message, now)
-        sa.advance(now)
+    sa.advance(now)
 
 
 def give_up_child(sa: IkeSa, inbound_spi: bytes, now: float) -> None:
@@ -81,14 +88,15 @@ class Liveness:
         return False
 
     def build(self, now: float) -> tuple[Payload, ...] | None:
-        """An empty request."""
-        return ()
+        """An empty request, or with NAT detection where we are told by it of changes of our address."""
+        return mobike.ask_where_we_are(self._sa)
 
     def process(self, message: Message, now: float) -> None:
         """The answer is the sign of life."""
         failure = exchanges.error_notify(message)
         if failure is not None:
             _tell(self._sa, failure)
+        mobike.take_where_we_are(self._sa, message, now)
 
 
 def _check(payload: Delete) -> None:
@@ -102,8 +110,3 @@ def _check(payload: Delete) -> None:
 
 def _tell(sa: IkeSa, notify: Notify) -> None:
     sa.event(EventName.NOTIFY_RECEIVED, notify=str(notify.notify_type), protected=True)
-
-
-#: Errors in an INFORMATIONAL request, or in an answer, after which the peer holds no IKE SA any more
-#: (RFC 7296 2.21.2, 2.21.3).
-_FATAL = frozenset({NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_SYNTAX})

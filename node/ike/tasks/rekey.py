@@ -24,7 +24,7 @@ from node.ike.outputs import KeysDerived, SaReplaced
 from node.ike.phases import Established, Phase, Rekeyed
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
-from node.ike.tasks import child, shares
+from node.ike.tasks import child, mobike, shares
 from node.ike.tasks.create_child import MAX_GROUPS, CreateChild, refused
 from node.ike.tasks.delete import DeleteChild, DeleteIke
 from node.ike.tasks.reply import Reply
@@ -223,7 +223,7 @@ def successor(
     seed = rekeyed_skeyseed(child.prf_of(old.suite), old.protection.keys.sk_d, *nonces, shared)
     keys = expand_ike_keys(suite, seed, *nonces, *spis)
     new = IkeSa(context, sa.path, *spis, None, now, is_initiator=is_initiator)
-    new.extensions = sa.extensions
+    new.extensions, new.mobility = sa.extensions, sa.mobility
     new.life.heard(now)
     protection = shares.protection_of(suite, keys, is_initiator, context.entropy)
     new.data = Established(suite, protection, old.proof, now)
@@ -248,6 +248,9 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     for owned in sa.children.values():
         new.add_child(replace(owned, child=replace(owned.child, ike_spi=new.local_spi)))
     new.own_addresses, new.peer_addresses = sa.own_addresses, sa.peer_addresses
+    if sa.mobility is not None:
+        # The addresses may have changed since the new one was made.
+        new.path, new.extensions = sa.path, sa.extensions
     new.lingering.update(sa.lingering)
     sa.children.clear()
     sa.lingering.clear()
@@ -257,7 +260,7 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     sa.context.pools.inherit(sa.local_spi, new.local_spi)
     new.event(EventName.IKE_SA_REKEYED, old_spi_i=sa.spi_i.hex(), old_spi_r=sa.spi_r.hex())
     sa.context.emit(SaReplaced(sa.local_spi, new.local_spi))
-    for task in sa.agenda.waiting():
+    for task in sa.agenda.all():
         if task.move(new):
             new.agenda.add(task)
     sa.agenda.clear()
@@ -270,6 +273,7 @@ def wait_for_delete(sa: IkeSa, now: float) -> None:
         raise LocalMisuse(f"an IKE SA is replaced in phase {sa.phase}")
     sa.enter(Rekeyed(sa.data.protection))
     sa.times = replace(sa.times, rekey_at=None, expires_at=now + ABANDONED)
+    mobike.tell_again(sa, now)
 
 
 def claim(sa: IkeSa, message: Message, now: float) -> None:
