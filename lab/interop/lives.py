@@ -14,7 +14,7 @@ IMPATIENT = {"retransmit": 0.2, "backoff": 1.5, "tries": 3}
 #: Nothing is sent again while the wire holds it.
 PATIENT = {"daemon": {"retransmit": 8}}
 #: Seconds for which the wire holds a message: both sides are asked in less.
-HELD = 1.5
+HELD = 2.5
 #: Suites with a key exchange of their own, which a Child SA has from its first rekey on.
 PFS = ["aes256gcm16-x25519"]
 
