@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bench import esp
 from bench.dataplane import readings
 from bench.dataplane.peers import MTU, Cipher, Peer
-from bench.dataplane.place import PATIENCE, Failed, Place, Running, launch
+from bench.dataplane.place import PATIENCE, Failed, Place, launch
 
 #: Octets of an inner IPv4 packet: one full, a bare acknowledgement of TCP with its timestamps, a small one.
 FULL, ACK, SMALL = MTU, 52, 64
@@ -92,15 +92,16 @@ def _clocked(work: esp.Work, packets: list[bytes]) -> float:
     return (time.process_time() - began) / len(packets)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Bench:
-    """One peer in its place, with a server of iperf3 at `b`. `seconds` is the length of a measurement."""
+    """One peer in its place. `seconds` is the length of a measurement, `congestion` the control that TCP is
+    to have; empty for the system's.
+    """
 
     peer: Peer
     place: Place
     seconds: int
     congestion: str = ""
-    server: Running | None = None
 
     def measure(self, name: str, floors: Mapping[Cipher, Floor]) -> Figures:
         """All figures of one measurement. Raises Failed."""
@@ -108,41 +109,39 @@ class Bench:
         try:
             return MEASUREMENTS[name](self, floors)
         except ValueError as error:
-            raise Failed(f"{self.peer.name}: {error}") from error
+            raise Failed(str(error)) from error
 
-    def iperf(self, *options: str, streams: str = "tcp") -> str:
-        """The report of one run, from `a` to `b`."""
-        self._serve()
-        chosen = ("--congestion", self.congestion) if self.congestion and streams == "tcp" else ()
-        argv = ("iperf3", "--json", "--client", self.peer.target(self.place), "--time", str(self.seconds))
+    def tcp(self, *options: str) -> readings.Tcp:
+        """TCP from `a` to `b`."""
+        chosen = ("--congestion", self.congestion) if self.congestion else ()
+        return readings.tcp(self._iperf(*chosen, *options))
+
+    def udp(self, payload: int, offered: int) -> float:
+        """Datagrams of so many octets that arrive at `b` in a second; `offered` in bits per second of
+        payload, 0 for as many as can be sent.
+        """
+        options = ("--udp", "--length", str(payload), "--bitrate", str(offered))
+        return readings.udp(self._iperf(*options))
+
+    def _iperf(self, *options: str) -> str:
+        # A server for each run: one that still cleans up after a flood turns the next client away.
+        log = self.place.b.log("iperf3")
+        log.unlink(missing_ok=True)
+        server = launch(self.place.b, "iperf3", ("iperf3", "--server", "--one-off", "--forceflush"))
         try:
-            return self.place.run(self.place.a, (*argv, *chosen, *options), self.seconds + PATIENCE)
-        except Failed:
-            # Whatever the server still waits for: the next run finds a new one.
-            self._stop()
-            raise
-
-    def _serve(self) -> None:
-        if self.server is not None:
-            return
-        # A server that was stopped has left its own word there.
-        self.place.b.log("iperf3").unlink(missing_ok=True)
-        self.server = launch(self.place.b, "iperf3", ("iperf3", "--server", "--forceflush"))
-        log = self.server.log
-        self.place.wait(lambda: "listening" in log.read_text(), "iperf3 listens")
-
-    def _stop(self) -> None:
-        if self.server is not None:
-            self.server.popen.kill()
-            self.server.popen.wait()
-            self.server = None
+            self.place.wait(lambda: "listening" in log.read_text(), "iperf3 listens")
+            argv = ("iperf3", "--json", "--client", self.peer.target(self.place), "--time", str(self.seconds))
+            return self.place.run(self.place.a, (*argv, *options), self.seconds + PATIENCE)
+        finally:
+            server.popen.kill()
+            server.popen.wait()
 
 
 def one_stream(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
     """One TCP stream, and what it costs both ends."""
     place, cipher = bench.place, bench.peer.cipher
     acks, spent = place.inner_packets(place.b), [place.cpu(end) for end in place.ends]
-    found = readings.tcp(bench.iperf())
+    found = bench.tcp()
     now = [place.cpu(end) for end in place.ends]
     acks = place.inner_packets(place.b) - acks
     figures = {"tcp1": found.bits_per_second / 1e6, "retransmits": float(found.retransmits)}
@@ -157,20 +156,19 @@ def one_stream(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
 
 def eight_streams(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
     """Eight TCP streams."""
-    return {"tcp8": readings.tcp(bench.iperf("--parallel", "8")).bits_per_second / 1e6}
+    return {"tcp8": bench.tcp("--parallel", "8").bits_per_second / 1e6}
 
 
 def both_directions(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
     """A TCP stream each way at once; both together."""
-    return {"bidir": readings.tcp(bench.iperf("--bidir")).bits_per_second / 1e6}
+    return {"bidir": bench.tcp("--bidir").bits_per_second / 1e6}
 
 
 def small_packets(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
     """UDP in inner packets of 64 octets: the highest rate at which they arrived."""
     payload, best, offered = SMALL - _HEADERS, 0.0, 0
     for _ in range(PROBES):
-        options = ("--udp", "--length", str(payload), "--bitrate", str(offered))
-        best = max(best, readings.udp(bench.iperf(*options, streams="udp")))
+        best = max(best, bench.udp(payload, offered))
         offered = max(int(best * MORE) * payload * 8, 1)
     return {"pps": best}
 
@@ -195,7 +193,7 @@ MEASUREMENTS: Mapping[str, Callable[[Bench, Mapping[Cipher, Floor]], Figures]] =
 
 def lengths(seconds: int) -> Mapping[str, float]:
     """About how long each measurement takes, in seconds."""
-    stream = seconds + 0.45
+    stream = seconds + 0.5
     return {
         "tcp1": stream + 0.1,
         "tcp8": stream,

@@ -24,6 +24,7 @@ from bench.setup_rate import PLUGINS
 from lab.peers import settings
 from lab.peers.strongswan import CHILD, Connection, swanctl_conf
 from lab.peers.strongswan import PLUGINS as LOADED
+from node.config.environment import FOREIGN, PREFIX
 from node.version import VERSION
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -151,7 +152,8 @@ class Node(Peer):
 
 def settings_given() -> dict[str, str]:
     """The node's settings in our environment."""
-    return {name: text for name, text in sorted(os.environ.items()) if name.startswith("NODE_")}
+    every = sorted(os.environ.items())
+    return {name: text for name, text in every if name.startswith(PREFIX) and name not in FOREIGN}
 
 
 def _listens(node: Running) -> bool:
