@@ -149,7 +149,7 @@ class Ends:
             "NODE_LISTEN__PORT": "0",
             "NODE_LISTEN__NAT_PORT": "0",
             "NODE_PEER__PORT": str(port or 1),
-            "NODE_PEER__NAT_PORT": str(port or 1),
+            **({"NODE_PEER__NAT_PORT": str(port or 1)} if self._profile == "rfc7296" else {}),
             "NODE_CREDENTIALS__CA": str(certificates / "ca-cert.pem"),
             "NODE_CREDENTIALS__CERTIFICATE": str(certificates / f"{role}-cert.pem"),
             "NODE_CREDENTIALS__KEY": str(certificates / f"{role}-key.pem"),
