@@ -50,7 +50,7 @@ class Answers:
         self.asked += 1
         count = self._children.popleft() if len(self._children) > 1 else self._children[0]
         sa = {"phase": "ESTABLISHED", "children": [{}]}
-        return {"ike_sas": [sa], "child_sas": [{}] * count}
+        return {"ike_sas": [sa], "child_sas": [{"outbound_spi": "d0000001"}] * count}
 
 
 def test_what_ends_without_a_word_is_noticed() -> None:
