@@ -20,6 +20,7 @@ from node.daemon.dataplane import Origin
 from node.daemon.inner import InnerSide, Listener
 from node.errors import LocalMisuse
 from node.esp.ip import UdpDatagram
+from node.esp.tunnel import Outgoing
 from node.eventlog import EventLog
 from node.model.events import EventName
 from node.model.selectors import IPAddress, TrafficSelector
@@ -132,13 +133,13 @@ class Demo:
                 datagram.source, datagram.source_port, ACK + datagram.payload[:MAX_PAYLOAD]
             )
 
-    def _on_message_sent(self, datagram: UdpDatagram, spi: bytes, sequence: int) -> None:
+    def _on_message_sent(self, datagram: UdpDatagram, outgoing: Outgoing) -> None:
         is_ack = datagram.payload.startswith(ACK)
         fields = {
             "text": _text(datagram.payload),
             "target": str(datagram.destination),
-            "spi": spi.hex(),
-            "sequence": sequence,
+            "spi": outgoing.spi.hex(),
+            "sequence": outgoing.sequence,
         }
         self._log.emit(EventName.ESP_ACK_SENT if is_ack else EventName.ESP_PAYLOAD_SENT, **fields)
 
