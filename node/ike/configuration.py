@@ -21,7 +21,7 @@ from typing import Final
 
 from node.errors import DropReason, Incompatibility, PeerIncompatible, PeerMisbehaved
 from node.ike import exchanges
-from node.model.message import Message, Path
+from node.model.message import Message, Path, outer_address
 from node.model.payloads import Configuration, ConfigurationAttribute
 from node.model.registry import CfgAttribute, CfgType
 from node.model.selectors import IPAddress, is_host
@@ -73,7 +73,7 @@ def given(message: Message, wanted: Sequence[IPAddress], path: Path) -> tuple[IP
     for version in versions:
         if versions.count(version) > sum(wish.version == version for wish in wanted):
             raise _refused(f"more IPv{version} addresses than we asked for")
-    outside = {ip_address(host.partition("%")[0]) for host in (path.local_host, path.peer_host)}
+    outside = {outer_address(path.local_host), outer_address(path.peer_host)}
     for address in found:
         if not is_host(address) or address.is_link_local or address in outside:
             raise _refused(f"{address} cannot be our address inside the tunnel")

@@ -152,12 +152,17 @@ def cookies(message: Message) -> tuple[bytes, ...]:
     """The cookies of an IKE_SA_INIT message (RFC 7296 2.6); other exchanges have none."""
     if message.header.exchange != ExchangeType.IKE_SA_INIT:
         return ()
-    return tuple(n.data for n in every(message, Notify) if n.notify_type == NotifyType.COOKIE)
+    return tuple(n.data for n in notifies(message, NotifyType.COOKIE))
 
 
 def every(message: Message, kind: type[P]) -> tuple[P, ...]:
     """All payloads of one class, in order."""
     return tuple(p for p in message.payloads if isinstance(p, kind))
+
+
+def notifies(message: Message, *kinds: NotifyType) -> tuple[Notify, ...]:
+    """All notifications of these types, in order."""
+    return tuple(n for n in every(message, Notify) if n.notify_type in kinds)
 
 
 def first(message: Message, kind: PayloadType) -> Payload | None:

@@ -14,19 +14,15 @@ Rules:
 import hashlib
 import hmac
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
 
 from node.ike import exchanges
 from node.ike.settings import Settings
-from node.model.message import Header, Message, Path
+from node.model.message import Header, Message, Path, outer_address
 from node.model.payloads import Notify
 from node.model.registry import HashId, NotifyType
 
 #: Octets of a hash identifier (RFC 7427 4).
 HASH_ID_SIZE = 2
-#: Hosts whose octets are remembered; each comes eight times in a handshake.
-MAX_REMEMBERED = 128
 #: Identifiers that are read; the registry has eight.
 MAX_HASHES = 64
 
@@ -91,14 +87,8 @@ def announced(message: Message, settings: Settings, path: Path) -> Extensions:
 
 def nat_digest(spi_i: bytes, spi_r: bytes, host: str, port: int) -> bytes:
     """SHA-1(SPIi | SPIr | address | port), 20 octets: a fingerprint, no protection (RFC 7296 2.23)."""
-    octets = spi_i + spi_r + packed(host) + port.to_bytes(2)
+    octets = spi_i + spi_r + outer_address(host).packed + port.to_bytes(2)
     return hashlib.sha1(octets, usedforsecurity=False).digest()
-
-
-@lru_cache(MAX_REMEMBERED)
-def packed(host: str) -> bytes:
-    """The octets of an address."""
-    return ip_address(host.partition("%")[0]).packed
 
 
 def detect_nat(message: Message, path: Path) -> Nat:

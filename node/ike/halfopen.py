@@ -14,11 +14,11 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from node.errors import DropReason, PeerMisbehaved
 from node.ike.settings import Limits
-from node.model.message import Path
+from node.model.message import Path, outer_address
 
 #: Hosts whose source is remembered; each comes twice in a handshake.
 MAX_REMEMBERED = 128
@@ -146,7 +146,7 @@ def source_of(path: Path) -> str:
 
 @lru_cache(MAX_REMEMBERED)
 def _source(peer_host: str) -> str:
-    host = ip_address(peer_host.partition("%")[0])
+    host = outer_address(peer_host)
     if isinstance(host, IPv6Address) and host.ipv4_mapped is None:
         return f"{IPv6Address(int(host) >> 64 << 64)}/64"
     return str(host)

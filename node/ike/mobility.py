@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from node.ike.extensions import packed
-from node.model.message import Message, Path
+from node.ike.exchanges import notifies
+from node.model.message import Message, Path, outer_address
 from node.model.payloads import Notify
 from node.model.registry import NotifyType
-from node.model.selectors import IPAddress
+from node.model.selectors import IPAddress, is_host
 
 #: Further addresses of a peer that are kept, and of ours that are told: more than any host here has.
 MAX_ADDRESSES = 16
@@ -55,14 +55,9 @@ class Mobility:
         return bool(found) and before[0] == spis and before[1] != found
 
 
-def notifies(message: Message, *kinds: NotifyType) -> tuple[Notify, ...]:
-    """The notifications of these types, in order."""
-    return tuple(p for p in message.payloads if isinstance(p, Notify) and p.notify_type in kinds)
-
-
 def additional(addresses: Iterable[IPAddress], path: Path) -> tuple[Notify, ...]:
     """ADDITIONAL_IP4_ADDRESS and ADDITIONAL_IP6_ADDRESS of the first of ours, without the one in use."""
-    used = ip_address(path.local_host.partition("%")[0])
+    used = outer_address(path.local_host)
     others = [a for a in addresses if a != used][:MAX_ADDRESSES]
     return tuple(Notify(_OF_VERSION[a.version], a.packed) for a in others)
 
@@ -81,12 +76,12 @@ def additional_of_peer(message: Message) -> tuple[IPAddress, ...] | None:
 
 
 def is_unicast(address: IPAddress) -> bool:
-    """Whether somebody can be at this address."""
-    return not (address.is_multicast or address.is_unspecified or int(address) == 2**32 - 1)
+    """Whether somebody can be at this outer address: a host, or one that we share it with."""
+    return is_host(address) or address.is_loopback
 
 
 def nats_as_told(message: Message, path: Path) -> bool:
     """Whether NO_NATS_ALLOWED, where it is there, names the addresses that the message came with (3.9)."""
-    sender = packed(path.peer_host) + packed(path.local_host)
+    sender = outer_address(path.peer_host).packed + outer_address(path.local_host).packed
     expected = sender + path.peer_port.to_bytes(2) + path.local_port.to_bytes(2)
     return all(hmac.compare_digest(n.data, expected) for n in notifies(message, NotifyType.NO_NATS_ALLOWED))

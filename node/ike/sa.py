@@ -34,7 +34,7 @@ from node.ike.phases import (
 from node.ike.window import Window
 from node.model.events import EventName
 from node.model.message import Envelope, Header, HeaderFlags, Message, Path, Sealed
-from node.model.payloads import Delete, Payload
+from node.model.payloads import Delete, Notify, Payload
 from node.model.registry import ExchangeType, ProtocolId
 from node.model.selectors import IPAddress
 from node.pki.identity import describe
@@ -384,6 +384,10 @@ class IkeSa:
     def event(self, name: EventName, **fields: object) -> None:
         """Emit an event about this SA."""
         self.context.emit(Event(name, {**self.labels, **fields}))
+
+    def notified(self, notify: Notify) -> None:
+        """Tell of a notification that the peer sent under protection."""
+        self.event(EventName.NOTIFY_RECEIVED, notify=str(notify.notify_type), protected=True)
 
     def received(self, message: Message) -> None:
         """Tell that an authenticated message (or one of IKE_SA_INIT) arrived."""

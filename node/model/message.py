@@ -9,10 +9,13 @@ Rules:
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 from node.model.payloads import Payload
 from node.model.registry import ExchangeType
+from node.model.selectors import IPAddress
 
 #: Major version 2, minor version 0, as the header's octet (RFC 7296 3.1).
 IKE_VERSION = 0x20
@@ -20,6 +23,9 @@ IKE_VERSION = 0x20
 #: Octets of an IKE SPI (RFC 7296 3.1).
 SPI_SIZE = 8
 NO_SPI = bytes(SPI_SIZE)
+
+#: Hosts whose address is remembered; each comes eight times in a handshake.
+MAX_REMEMBERED = 128
 
 
 class HeaderFlags:
@@ -55,6 +61,12 @@ class Header:
     def major_version(self) -> int:
         """The major version, 2 for IKEv2."""
         return self.version >> 4
+
+
+@lru_cache(MAX_REMEMBERED)
+def outer_address(host: str) -> IPAddress:
+    """The address of a path's host; that of its interface, as in `fe80::1%eth0`, is left out."""
+    return ip_address(host.partition("%")[0])
 
 
 def host_port(host: str, port: int) -> str:

@@ -114,7 +114,7 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
         raise LocalMisuse(f"IKE_AUTH response in phase {sa.phase}")
     refusal = exchanges.error_notify(message)
     if refusal is not None:
-        sa.event(EventName.NOTIFY_RECEIVED, notify=str(refusal.notify_type), protected=True)
+        sa.notified(refusal)
         if exchanges.is_fatal(refusal) or exchanges.first(message, PayloadType.AUTH) is None:
             sa.close(f"refused with {refusal.notify_type}")
             return
@@ -164,7 +164,7 @@ def _contact(sa: IkeSa, peer: Identification | None = None) -> tuple[Payload, ..
 
 def _take_contact(sa: IkeSa, message: Message, proof: AuthVerified, now: float) -> None:
     """Close what the authenticated peer says it has no more: there is nobody to tell."""
-    if any(n.notify_type == NotifyType.INITIAL_CONTACT for n in exchanges.every(message, Notify)):
+    if exchanges.notifies(message, NotifyType.INITIAL_CONTACT):
         for spi in sa.context.contacts.before(sa.begun, proof.peer.identity):
             sa.context.close(spi, "INITIAL_CONTACT: the peer began anew", now)
 

@@ -158,7 +158,7 @@ class CreateChild:
 
     def _refused(self, refusal: Notify, now: float) -> None:
         sa = self._sa
-        sa.event(EventName.NOTIFY_RECEIVED, notify=str(refusal.notify_type), protected=True)
+        sa.notified(refusal)
         # The peer made an heir of its own, or has deleted the old one: there is nothing left to want.
         settled = self.rival is not None or (self.old is not None and not self._has_a_point())
         group = shares.named_group(refusal)
@@ -195,7 +195,7 @@ def create(sa: IkeSa, now: float) -> None:
 
 def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     """Answer a request for a Child SA. Raises PeerMisbehaved."""
-    rekeyed = [n for n in exchanges.every(message, Notify) if n.notify_type == NotifyType.REKEY_SA]
+    rekeyed = exchanges.notifies(message, NotifyType.REKEY_SA)
     old = None
     if rekeyed:
         old, refusal = _find_old(sa, rekeyed[0])

@@ -18,9 +18,8 @@ from node.ike.tasks import create_child, mobike, rekey
 from node.ike.tasks.delete import DeleteChild
 from node.ike.tasks.reply import Reply
 from node.model.child import ESP_SPI_SIZE
-from node.model.events import EventName
 from node.model.message import Message, Path
-from node.model.payloads import Delete, Notify, Payload
+from node.model.payloads import Delete, Payload
 from node.model.registry import ExchangeType, ProtocolId
 
 
@@ -34,7 +33,7 @@ def answer(sa: IkeSa, message: Message, path: Path, now: float) -> Reply:
         _check(payload)
     failure = exchanges.error_notify(message)
     if failure is not None:
-        _tell(sa, failure)
+        sa.notified(failure)
         if exchanges.ends_ike_sa(failure):
             return Reply(close=f"refused with {failure.notify_type}")
     if any(d.protocol == ProtocolId.IKE for d in deletes):
@@ -54,7 +53,7 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
     task = sa.agenda.finish()
     failure = exchanges.error_notify(message)
     if failure is not None and exchanges.ends_ike_sa(failure):
-        _tell(sa, failure)
+        sa.notified(failure)
         sa.close(f"refused with {failure.notify_type}")
         return
     if isinstance(sa.data, Deleting):
@@ -95,7 +94,7 @@ class Liveness:
         """The answer is the sign of life."""
         failure = exchanges.error_notify(message)
         if failure is not None:
-            _tell(self._sa, failure)
+            self._sa.notified(failure)
         mobike.take_where_we_are(self._sa, message, now)
 
 
@@ -106,7 +105,3 @@ def _check(payload: Delete) -> None:
         raise PeerMisbehaved(
             DropReason.INVALID_PAYLOADS, f"a Delete payload for {payload.protocol} with wrong SPIs"
         )
-
-
-def _tell(sa: IkeSa, notify: Notify) -> None:
-    sa.event(EventName.NOTIFY_RECEIVED, notify=str(notify.notify_type), protected=True)

@@ -22,11 +22,11 @@ takes no part (3.9). Whoever fails to repeat a COOKIE2 loses its IKE SA (3.7).
 
 import hmac
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import ClassVar
 
 from node.errors import DropReason, LocalMisuse, PeerMisbehaved
 from node.ike import exchanges, extensions, moves
+from node.ike.exchanges import notifies
 from node.ike.mobility import (
     COOKIE2_SIZE,
     MAX_COOKIE2,
@@ -36,14 +36,14 @@ from node.ike.mobility import (
     additional_of_peer,
     is_unicast,
     nats_as_told,
-    notifies,
 )
 from node.ike.phases import Established, Rekeyed
 from node.ike.sa import IkeSa
 from node.model.events import EventName
-from node.model.message import Message, Path, host_port
+from node.model.message import Message, Path, host_port, outer_address
 from node.model.payloads import Delete, Notify, Payload
 from node.model.registry import ExchangeType, NotifyType, ProtocolId
+from node.model.selectors import host, overlap
 
 #: How often addresses that a NAT seems to have changed are told again (3.9).
 MAX_TRIES = 3
@@ -224,7 +224,7 @@ def _refusal(sa: IkeSa, message: Message) -> Notify | None:
     """The error that the peer answers with, if any, which is told."""
     failure = exchanges.error_notify(message)
     if failure is not None:
-        sa.event(EventName.NOTIFY_RECEIVED, notify=str(failure.notify_type), protected=True)
+        sa.notified(failure)
     return failure
 
 
@@ -314,13 +314,9 @@ def pass_time(sa: IkeSa, now: float) -> None:
 
 def _acceptable(sa: IkeSa, path: Path) -> bool:
     """Our policy: a host's address, where ESP can go, and that is not reached through the tunnel itself."""
-    host = ip_address(path.peer_host.partition("%")[0])
-    inside = any(
-        selector.start.version == host.version and int(selector.start) <= int(host) <= int(selector.end)
-        for owned in sa.children.values()
-        for selector in owned.child.peer
-    )
-    return is_unicast(host) and path.peer_port > 0 and path.carries_esp and not inside
+    address = outer_address(path.peer_host)
+    inside = any(overlap((host(address),), owned.child.peer) for owned in sa.children.values())
+    return is_unicast(address) and path.peer_port > 0 and path.carries_esp and not inside
 
 
 def _refuse(sa: IkeSa, kind: NotifyType, path: Path) -> Notify:

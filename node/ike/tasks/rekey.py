@@ -127,7 +127,7 @@ class RekeyIke:
 
     def _refused(self, refusal: Notify, now: float) -> None:
         sa = self._sa
-        sa.event(EventName.NOTIFY_RECEIVED, notify=str(refusal.notify_type), protected=True)
+        sa.notified(refusal)
         group = shares.named_group(refusal)
         rival = self.living_rival()
         if rival is not None:
