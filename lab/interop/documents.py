@@ -82,8 +82,12 @@ def up(*events: object, never: list[str] = NEVER) -> Expect:
 
 def pings() -> list[Document]:
     """Steps: once both sides are up, pings through the tunnel from each of them."""
-    waits = [{"wait": {"node": side, "event": "child_sa_installed"}} for side in OTHER]
-    return [*waits, *map(ping, OTHER)]
+    return [*waits("child_sa_installed"), *map(ping, OTHER)]
+
+
+def waits(event: str, count: int = 1) -> list[Document]:
+    """Steps: until each side has told of so many of these."""
+    return [{"wait": {"node": side, "event": event, "count": count}} for side in OTHER]
 
 
 def ping(side: str, *count: str) -> Document:

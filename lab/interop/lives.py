@@ -62,9 +62,9 @@ def another_child(role: str, who: str = SUBJECT) -> Document:
     steps = [
         *documents.pings(),
         _ctl(who, "terminate", "child"),
-        *_waits("child_sa_deleted"),
+        *documents.waits("child_sa_deleted"),
         _ctl(who, "initiate", "child"),
-        *_waits("child_sa_installed", 2),
+        *documents.waits("child_sa_installed", 2),
         *map(ping, OTHER),
     ]
     title = f"The {who} deletes the Child SA and makes another"
@@ -119,7 +119,7 @@ def _rekeyed_child(
     steps = [
         *documents.pings(),
         _ctl(who, "rekey", "child"),
-        *_waits("child_sa_deleted"),
+        *documents.waits("child_sa_deleted"),
         *map(ping, OTHER),
     ]
     return documents.case(role, title, settings, dict.fromkeys(OTHER, expect), steps=steps)
@@ -142,10 +142,10 @@ def rekey_ike(role: str, who: str = SUBJECT) -> Document:
     steps = [
         *documents.pings(),
         _ctl(who, "rekey", "ike"),
-        *_waits("ike_sa_deleted"),
+        *documents.waits("ike_sa_deleted"),
         *map(ping, OTHER),
         _ctl(who, "rekey", "child"),
-        *_waits("child_sa_rekeyed"),
+        *documents.waits("child_sa_rekeyed"),
         *map(ping, OTHER),
     ]
     title = f"The {who} rekeys the IKE SA"
@@ -190,9 +190,9 @@ def _collision(role: str, what: str, last: str, count: int, expect: Expect) -> D
         *documents.pings(),
         {"faults": [held]},
         *(_ctl(side, "rekey", what) for side in OTHER),
-        *({"wait": {"node": side, "event": "rekey_collision"}} for side in OTHER),
+        *documents.waits("rekey_collision"),
         {"faults": []},
-        *_waits(last, count),
+        *documents.waits(last, count),
         *map(ping, OTHER),
     ]
     title = f"Both sides rekey the {'IKE' if what == 'ike' else 'Child'} SA at once"
@@ -230,7 +230,3 @@ _UNHARMED = [*NEVER, "ike_sa_deleted", "rekey_collision", "notify_sent"]
 
 def _ctl(side: str, *words: str) -> Document:
     return {"ctl": {"node": side, "command": list(words)}}
-
-
-def _waits(event: str, count: int = 1) -> list[Document]:
-    return [{"wait": {"node": side, "event": event, "count": count}} for side in OTHER]

@@ -3,47 +3,28 @@
 strongSwan's data path here, kernel-libipsec, cannot move a Child SA: it replaces the Child SA at once.
 """
 
-from typing import Any
-
-from lab.interop.documents import ADDRESSES, NEVER, OTHER, PEER, SUBJECT, Document, node, roles
+from lab.interop import documents
+from lab.interop.documents import NEVER, OTHER, Document, Expect, ping
 
 
 def moves(role: str) -> Document:
     """The subject has this role; whoever initiates goes to another address and back, and pings go on."""
-    given = roles(role)
-    initiator = SUBJECT if role == "initiator" else PEER
-    return {
-        "title": "The initiator moves to another address",
-        "description": f"The initiator moves to another address and back; the subject is the {role}.",
-        "timeout": 40,
-        "credentials": {"key_type": "ecdsa-p256", "root_key_type": "ecdsa-p256"},
-        "nodes": {side: node(side, given[side], mobike=True) for side in given},
-        "steps": [
-            *({"wait": {"node": side, "event": "child_sa_installed"}} for side in OTHER),
-            *_pings(),
-            *_move(initiator, 1),
-            *_move(initiator, 2),
-        ],
-        "expect": dict.fromkeys(OTHER, _stays()),
+    initiator, _ = documents.first_and_second(role)
+    stays: Expect = {
+        "events": [{"event": "ike_sa_established", "count": 1}],
+        "never": [*NEVER, "ike_sa_deleted"],
+        "sas": "established",
     }
+    steps = [*documents.pings(), *_move(initiator, 1), *_move(initiator, 2)]
+    title = "The initiator moves to another address and back"
+    settings, expect = documents.both({"mobike": True}), dict.fromkeys(OTHER, stays)
+    return documents.case(role, title, settings, expect, steps=steps, timeout=40)
 
 
 def _move(initiator: str, number: int) -> list[Document]:
     """What the initiator then asks for is answered before pings go on; so is the new Child SA."""
     return [
         {"readdress": initiator},
-        *({"wait": {"node": side, "event": "child_sa_rekeyed", "count": number}} for side in OTHER),
-        *_pings(),
+        *documents.waits("child_sa_rekeyed", number),
+        *map(ping, OTHER),
     ]
-
-
-def _pings() -> list[Document]:
-    return [{"ctl": {"node": side, "command": ["ping", ADDRESSES[OTHER[side]]]}} for side in OTHER]
-
-
-def _stays() -> dict[str, Any]:
-    return {
-        "events": [{"event": "ike_sa_established", "count": 1}],
-        "never": [*NEVER, "ike_sa_deleted"],
-        "sas": "established",
-    }

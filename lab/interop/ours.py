@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from lab.interop import lives, mobility, special
-from lab.interop.documents import OTHER, PEER, SUBJECT, Document
+from lab.interop import documents, lives, mobility, special
+from lab.interop.documents import PEER, SUBJECT, Document
 from lab.labels import Role
 from lab.peers.strongswan import Auth
 
@@ -209,7 +209,7 @@ def _cookie_shown() -> Document:
     made["steps"] = [
         *(step for step in pings if "wait" in step),
         {"ctl": {"node": SUBJECT, "command": ["terminate"]}},
-        *({"wait": {"node": side, "event": "ike_sa_deleted"}} for side in OTHER),
+        *documents.waits("ike_sa_deleted"),
         *(stray, seen),
         {"ctl": {"node": SUBJECT, "command": ["initiate"]}},
         *again,

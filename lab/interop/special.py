@@ -59,7 +59,7 @@ def cookie(role: str) -> Document:
     first, second = documents.first_and_second(role)
     settings: Settings = {first: {"start": False}, second: {"daemon": {"cookie_threshold": 1}}}
     steps = [
-        *({"wait": {"node": side, "event": "udp_bound"}} for side in OTHER),
+        *documents.waits("udp_bound"),
         {"ctl": {"node": first, "command": ["stray", second]}},
         {"wait": {"node": second, "event": "ike_sa_init_received"}},
         {"ctl": {"node": first, "command": ["initiate"]}},
@@ -212,7 +212,7 @@ def inner_ipv6(role: str) -> Document:
         for side in OTHER
     }
     steps = [
-        *({"wait": {"node": side, "event": "child_sa_installed"}} for side in OTHER),
+        *documents.waits("child_sa_installed"),
         *({"ctl": {"node": side, "command": ["ping", addresses[OTHER[side]]]}} for side in OTHER),
     ]
     return documents.case(
