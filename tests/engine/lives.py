@@ -128,6 +128,12 @@ def rekey_ike(pair: Pair, node: Node) -> bytes:
     return old
 
 
+def through(pair: Pair, one: Node, other: Node) -> None:
+    """The rest of a rekey that `one` has asked for, deletion included."""
+    for node, expected in ((one, CREATE), (other, ANSWER), (one, INFORM), (other, REPLY)):
+        pair.deliver(pick(pair, node, expected))
+
+
 def create(pair: Pair, node: Node) -> bytes:
     """Let a node ask for a Child SA; returns its SPI of the IKE SA."""
     spi = ike_sa(node).local_spi

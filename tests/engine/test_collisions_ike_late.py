@@ -29,6 +29,7 @@ from tests.engine.lives import (
     rekey_ike,
     settled,
     step,
+    through,
 )
 
 #: One end asks first for a group that the other one refuses.
@@ -38,8 +39,7 @@ MODP, CURVE = "aes256-sha256-modp2048", "aes256-sha256-x25519"
 def replaced(pair: Pair, one: Node, other: Node) -> None:
     """One whole rekey of the IKE SA, begun by `one`, deletion included."""
     rekey_ike(pair, one)
-    for node, expected in ((one, CREATE), (other, ANSWER), (one, INFORM), (other, REPLY)):
-        pair.deliver(pick(pair, node, expected))
+    through(pair, one, other)
 
 
 # -- a request that is late ----------------------------------------------------------------------------------

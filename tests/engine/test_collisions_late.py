@@ -30,6 +30,7 @@ from tests.engine.lives import (
     rekey_child,
     settled,
     step,
+    through,
 )
 
 #: One end asks first for a group that the other one refuses.
@@ -39,8 +40,7 @@ WIDE, NARROW = ("aes256gcm16-modp2048", "aes256gcm16-x25519"), ("aes256gcm16-x25
 def replaced(pair: Pair, one: Node, other: Node) -> None:
     """One whole rekey of the Child SA, begun by `one`, deletion included."""
     rekey_child(pair, one)
-    for node, expected in ((one, CREATE), (other, ANSWER), (one, INFORM), (other, REPLY)):
-        pair.deliver(pick(pair, node, expected))
+    through(pair, one, other)
 
 
 # -- a request that is late ----------------------------------------------------------------------------------

@@ -481,7 +481,7 @@ def test_a_tool_that_is_missing_is_named_with_its_package(monkeypatch: pytest.Mo
 # -- the real thing
 
 _OBSTACLE = command.environment()
-real = pytest.mark.skipif(bool(_OBSTACLE), reason=_OBSTACLE or "nothing")
+real = pytest.mark.skipif(bool(_OBSTACLE), reason=_OBSTACLE)
 
 
 def _start(*words: str, **environment: str) -> subprocess.Popen[str]:
