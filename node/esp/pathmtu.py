@@ -8,7 +8,7 @@ Rules:
 3. No error answers an error, a later fragment, or a packet from or to what is no single host (RFC 1122 3.2.2,
    RFC 4443 2.4).
 
-Packets are such that `inner.total_length` accepted.
+Packets are such that `inner.total_length` accepted. The data path does not call this yet.
 """
 
 import struct

@@ -9,7 +9,7 @@
                  ECT(1)     ECT(1)     ECT(1)     ECT(1)     CE
                  CE         CE         CE         CE         CE
 
-Packets are such that `inner.total_length` accepted.
+Packets are such that `inner.total_length` accepted. The data path does not call this yet.
 """
 
 from typing import Final
