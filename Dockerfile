@@ -32,8 +32,8 @@ RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash yamlschema 
 FROM ${BASE}
 # python:3.13-slim comes without the bytecode of the standard library, and Debian without `python`.
 # The directories are there for the volumes: a fresh named volume takes owner and mode from the image,
-# and the CA, which has no capabilities, could not chown it. The second user is for
-# an ESP process of its own, which is to come (docs/adr/0014).
+# and the CA, which has no capabilities, could not chown it. The second user is that
+# of the ESP process (docs/adr/0035).
 RUN set -eu; \
     command -v python >/dev/null || ln -s "$(command -v python3)" /usr/local/bin/python; \
     stdlib="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"; \

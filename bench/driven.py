@@ -29,7 +29,7 @@ from bench.primitives import PSK
 from node.config import Config, Sources, load
 from node.config.model import Listen, Local
 from node.daemon.node import Node
-from node.daemon.start import Started, start
+from node.daemon.start import Started, begin, prepare
 from node.eventlog import EventLog, standard
 from node.ike.outputs import SaDown, SaUp
 from node.model.child import ChildSa
@@ -290,7 +290,7 @@ def _serve(line: Connection, place: Place, profiled: bool) -> None:
 
 
 async def _run(config: Config, log: EventLog, line: Connection) -> None:
-    node = Driven(start(config, log), line)
+    node = Driven(begin(prepare(config, log)), line)
     # As the daemon does it.
     gc.collect()
     gc.freeze()

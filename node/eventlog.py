@@ -121,18 +121,17 @@ class EventLog:
         """Count an event without telling it."""
         self.emitted[name] += 1
 
-    def drop(self, name: EventName, reason: DropReason, /, **fields: object) -> None:
-        """Count a discarded datagram or packet, and tell it unless it is one of many."""
-        self.dropped[reason] += 1
-        count = self.dropped[reason]
-        if count <= TOLD_IN_FULL or _is_power_of_ten(count):
+    def drop(self, name: EventName, reason: DropReason, /, times: int = 1, **fields: object) -> None:
+        """Count discarded datagrams or packets, and tell of the last one unless it is one of many."""
+        before = self.dropped[reason]
+        self.dropped[reason] = count = before + times
+        if is_told(before, count):
             self.emit(name, reason=str(reason), count=count, **fields)
 
 
-def _is_power_of_ten(number: int) -> bool:
-    while number >= 10 and number % 10 == 0:
-        number //= 10
-    return number == 1
+def is_told(before: int, count: int) -> bool:
+    """Whether a count that has grown from `before` is told: a few times, then at every power of ten."""
+    return count <= TOLD_IN_FULL or len(str(count)) > len(str(before))
 
 
 def standard(node: str, *, json_wanted: bool | None = None) -> EventLog:

@@ -36,6 +36,10 @@ _TEMPLATES: dict[E, str] = {
     E.TUN_READY: "TUN device {name} up with {address}, MTU {mtu}, routes to {routes}",
     E.TUN_UNAVAILABLE: "no TUN device, using the endpoint in user space at {address}: {reason}",
     E.TUN_GONE: "the TUN device is gone: {reason}",
+    E.ESP_PROCESS_UNAVAILABLE: "no process of its own for ESP, IKE and ESP share one: {reason}",
+    E.PROCESS_STARTED: "the {process} process is process {pid}, restart {restarts}",
+    E.PROCESS_DIED: "the {process} process {pid} DIED: code {code}, signal {signal}",
+    E.PROCESS_DISTRUSTED: "the {process} process cannot be trusted any more and is ended: {reason}",
     E.PRIVILEGES_DROPPED: "running as uid {uid} gid {gid} without capabilities",
     E.CONTROL_READY: "control socket at {socket}",
     E.ADDRESSES_UNWATCHED: "changes of our addresses will not be noticed: {reason}",
@@ -113,6 +117,8 @@ _BAD = frozenset(
         E.CHILD_SA_EXPIRED,
         E.DEMO_FAILED,
         E.INNER_ADDRESS_FAILED,
+        E.PROCESS_DIED,
+        E.PROCESS_DISTRUSTED,
         E.TUN_GONE,
     }
 )
@@ -122,6 +128,7 @@ _WARN = frozenset(
         E.CHILD_SA_EXPIRING,
         E.COOKIES_REQUIRED,
         E.DATAGRAM_DROPPED,
+        E.ESP_PROCESS_UNAVAILABLE,
         E.EVENTS_LOST,
         E.KEYLOG_ENABLED,
         E.KEYLOG_FAILED,

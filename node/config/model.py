@@ -31,6 +31,8 @@ MAX_PACKETS = 2**32 - 1
 MAX_LIFETIME, MAX_OCTETS = 31_536_000.0, 2**48
 #: The founding profile.
 DEFAULT_PROFILE = "asn1"
+#: A name, a uid, uid:gid, or nothing.
+_USER = r"^([a-z_][a-z0-9_-]*|[0-9]+(:[0-9]+)?|)$"
 #: Octets of a Unix socket's path without the final zero (unix(7)).
 MAX_SOCKET_PATH = 107
 
@@ -340,6 +342,24 @@ class Tun:
 
 
 @dataclass(frozen=True, slots=True)
+class Esp:
+    """The data path: in a process of its own, which has the TUN device and the keys of Child SAs alone."""
+
+    process: Switch = _setting(  # noqa: RUF009
+        Switch.AUTO,
+        "a process of its own for ESP: true, false, or auto (wherever there is a TUN device and the kernel "
+        "can share a UDP port between two processes)",
+        enum=["auto", True, False],
+    )
+    user: str = _text(
+        "auto",
+        "user of that process, as run.user; auto for the user ipsec-esp where there is one, else that of "
+        "run.user",
+        pattern=_USER,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Demo:
     """What the initiator does with the tunnel once it is up."""
 
@@ -374,7 +394,7 @@ class Run:
         "auto",
         "user to become when started as root: a name, a uid, uid:gid; "
         "auto for the user ipsec where there is one, empty to stay",
-        pattern=r"^([a-z_][a-z0-9_-]*|[0-9]+(:[0-9]+)?|)$",
+        pattern=_USER,
     )
     once: bool = _setting(False, "initiator: exit after the demo, 0 or 1", type="boolean")
 
@@ -402,6 +422,7 @@ class Config:
     ike: Ike = field(default_factory=Ike)
     child: Child = field(default_factory=Child)
     tun: Tun = field(default_factory=Tun)
+    esp: Esp = field(default_factory=Esp)
     demo: Demo = field(default_factory=Demo)
     control: Control = field(default_factory=Control)
     keylog: Keylog = field(default_factory=Keylog)

@@ -1,5 +1,7 @@
 """What a running node answers on its control socket."""
 
+import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -47,12 +49,14 @@ def healthy(node: Node) -> bool:
     """A responder is healthy once its socket is bound, an initiator while a Child SA is up."""
     if node.stopping:
         return False
-    return node.config.role is Role.RESPONDER or bool(node.plane.query())
+    return node.config.role is Role.RESPONDER or node.plane.size > 0
 
 
 def status(node: Node) -> dict[str, Any]:
     """The node, its IKE SAs and its Child SAs with their counters."""
     config, now = node.config, clock.monotonic()
+    # What an ESP process has counted is in the log then.
+    node.plane.count()
     return {
         "name": config.name,
         "role": str(config.role),
@@ -66,6 +70,7 @@ def status(node: Node) -> dict[str, Any]:
             "nat_port": node.transport.nat_port,
         },
         "inner": _inner(node),
+        "processes": _processes(node),
         "healthy": healthy(node),
         "half_open": node.endpoint.half_open,
         "ike_sas": [_ike_sa(sa, now) for sa in node.endpoint.sas()],
@@ -81,18 +86,32 @@ def _inner(node: Node) -> dict[str, Any]:
     return {"address": first, "addresses": addresses, "kind": node.inner_kind}
 
 
+def _processes(node: Node) -> dict[str, Any]:
+    """By what each does; `pid` is 0 while it is being started again."""
+    tie = node.tie
+    if tie is None:
+        return {"node": {"pid": os.getpid(), "restarts": 0}}
+    return {
+        "supervisor": {"pid": os.getppid(), "restarts": 0},
+        "ike": {"pid": os.getpid(), "restarts": tie.instance - 1},
+        "esp": {"pid": tie.pid, "restarts": tie.restarts},
+    }
+
+
 def counters(node: Node) -> dict[str, Any]:
     """Everything that is counted, by name; all of it exact since the start."""
+    counted = node.plane.count()
     return {
         "dropped": dict(node.log.dropped),
         "events": dict(node.log.emitted),
         "lost": node.log.lost,
         "keepalives": node.keepalives,
         "keepalives_sent": node.alive.sent,
-        "udp_errors": dict(node.transport.errors),
+        "udp_errors": dict(node.transport.errors + Counter(counted.errors)),
+        "untold": counted.untold,
         "half_open": node.endpoint.half_open,
         "ike_sas": len(node.endpoint.sas()),
-        "child_sas": len(node.plane.query()),
+        "child_sas": node.plane.size,
     }
 
 

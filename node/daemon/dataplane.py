@@ -1,22 +1,27 @@
-"""The data path in this process: datagrams to inner packets and back, over one SAD.
+"""The data path: what the rest of a node asks of it and hears from it, and the one that does the work.
+
+    DataPath    what is asked and heard, wherever the Child SAs are
+    DataPlane   datagrams to inner packets and back, over one SAD: in the process that has the SAD
 
 Rules:
 
 1. Fail closed: what the tunnel refuses is dropped and counted, never sent otherwise.
-2. The engine reaches the SAs through `add_inbound`, `add_outbound`, `move` and `remove` only, so that a
-   process border fits in between.
-3. Where a peer is, is the engine's to say: a packet from elsewhere is told, and moves nothing by itself.
+2. Where a peer is, is the engine's to say: a packet from elsewhere is told, and moves nothing by itself.
+3. Whole values pass, no shared objects: the SAs may be in another process (`node.daemon.remote`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.errors import DropReason
+from node.esp.bulk import Bulk, Burst
+from node.esp.coalesce import Joined
+from node.esp.packet import MAX_DATAGRAMS, MAX_OCTETS
 from node.esp.sa import ESN_LIMIT, Volume
 from node.esp.sad import RekeyNeeded, Sad, SaStatus
-from node.esp.tunnel import Incoming, Outgoing, Tunnel
-from node.eventlog import EventLog
+from node.esp.tunnel import Incoming, Outgoing, Refused, Tunnel
+from node.esp.vnet import Offload
 from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Path
@@ -34,6 +39,16 @@ class Origin:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a process of its own has counted: errors of its socket by name, and notices that did not get
+    through to us.
+    """
+
+    errors: Mapping[str, int] = field(default_factory=dict)
+    untold: int = 0
+
+
 class Sender(Protocol):
     """Sends an ESP packet."""
 
@@ -41,23 +56,97 @@ class Sender(Protocol):
         """Send on a path. False where the kernel refused, which it counts."""
         ...
 
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path, /) -> bool:
+        """As `send`, datagrams of one size, of which the last may be smaller."""
+        ...
+
 
 #: Takes a decrypted inner packet.
 Deliver = Callable[[bytes, Origin], None]
+#: Takes packets that were joined to one.
+DeliverJoined = Callable[[Joined], None]
 #: Hears of an inner packet that left in this ESP packet.
 Sent = Callable[[bytes, Outgoing], None]
 #: Hears of a packet that came on another path than its SA's: our SPI of the IKE SA, and that path.
 Strayed = Callable[[bytes, Path], None]
+#: Hears of a Child SA that has sent what it may before it is to be replaced, or ever.
+Expired = Callable[[RekeyNeeded], None]
 
 
-#: Hears of a Child SA, by its inbound SPI, that has sent what it may before it is to be replaced, or ever.
-Expired = Callable[[bytes, bool], None]
+class Log(Protocol):
+    """Where refusals are told."""
+
+    def drop(
+        self, name: EventName, reason: DropReason, /, *, peer: str | None = None, detail: str = ""
+    ) -> None:
+        """Count a discarded datagram or inner packet, and tell it unless it is one of many."""
+        ...
+
+
+class DataPath(Protocol):
+    """The Child SAs, wherever they are. `strayed` and `expired` are set by the node."""
+
+    strayed: Strayed
+    expired: Expired
+
+    def add_inbound(self, child: ChildSa) -> None:
+        """Accept the Child SA's packets from now on."""
+        ...
+
+    def add_outbound(self, child: ChildSa) -> None:
+        """Send through the Child SA from now on."""
+        ...
+
+    def hand_over(self, old_spi: bytes, ike_spi: bytes) -> None:
+        """The Child SAs of one IKE SA belong to another one now."""
+        ...
+
+    def move(self, inbound_spi: bytes, path: Path) -> None:
+        """Send on this path from now on."""
+        ...
+
+    def remove_outbound(self, inbound_spi: bytes) -> None:
+        """Send no more through the Child SA with this inbound SPI."""
+        ...
+
+    def remove(self, inbound_spi: bytes) -> None:
+        """Forget both directions."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many Child SAs there are."""
+        ...
+
+    def query(self) -> tuple[SaStatus, ...]:
+        """Every Child SA with its counters."""
+        ...
+
+    def newest(self, inbound_spi: bytes) -> int:
+        """The highest sequence number that came, 0 for none."""
+        ...
+
+    def count(self) -> Counted:
+        """What was counted beside the Child SAs; whatever was dropped until now is in the log."""
+        ...
+
+    def catch_up(self) -> None:
+        """Hear of everything that has happened until now."""
+        ...
+
+    def packet(self, packet: bytes) -> None:
+        """Send an inner packet of ours through the tunnel; where there is no way it is counted."""
+        ...
+
+    def lost(self, detail: str, reason: DropReason = DropReason.TUN_QUEUE_FULL) -> None:
+        """An inner packet could not be handed over to the kernel, or could not be made."""
+        ...
 
 
 class DataPlane:
-    """Encapsulates and decapsulates.
+    """Encapsulates and decapsulates. Datagrams may be received into `inbox`, for `burst`.
 
-    `deliver` and `sent` are set by the inner side, `strayed` and `expired` by the node.
+    `deliver`, `deliver_joined` and `sent` are set by the inner side, `strayed` and `expired` by the node.
 
     `max_packets` bounds what one Child SA sends; 0: its sequence numbers do. `volume` is what it sends before
     `expired` is told.
@@ -66,7 +155,7 @@ class DataPlane:
     def __init__(
         self,
         sender: Sender,
-        log: EventLog,
+        log: Log,
         entropy: Entropy,
         max_packets: int = 0,
         volume: Volume | None = None,
@@ -74,10 +163,14 @@ class DataPlane:
         self._sender, self._log = sender, log
         self._sad = Sad(entropy, max_packets or ESN_LIMIT, volume)
         self._tunnel = Tunnel(self._sad)
+        self._bulk = Bulk(self._sad, self._tunnel)
+        self.inbox = self._bulk.inbox
+        self._waiting: list[Outgoing] = []
+        self.deliver_joined: DeliverJoined = lambda joined: None
         self.deliver: Deliver = lambda packet, origin: None
         self.sent: Sent = lambda packet, outgoing: None
         self.strayed: Strayed = lambda ike_spi, path: None
-        self.expired: Expired = lambda inbound_spi, hard: None
+        self.expired: Expired = lambda notice: None
 
     def add_inbound(self, child: ChildSa) -> None:
         """Accept the Child SA's packets from now on."""
@@ -103,6 +196,11 @@ class DataPlane:
         """Forget both directions."""
         self._sad.remove(inbound_spi)
 
+    @property
+    def size(self) -> int:
+        """How many Child SAs there are."""
+        return len(self._sad)
+
     def query(self) -> tuple[SaStatus, ...]:
         """Every Child SA with its counters."""
         return self._sad.query()
@@ -111,35 +209,106 @@ class DataPlane:
         """The highest sequence number that came, 0 for none."""
         return self._sad.newest(inbound_spi)
 
+    def clear(self) -> None:
+        """Forget every Child SA."""
+        self._sad.clear()
+
+    def page(self, first: int, most: int) -> tuple[SaStatus, ...]:
+        """As `query`, some of them: at most so many from this place in the order on."""
+        return self._sad.query(first, most)
+
+    def count(self) -> Counted:
+        """Nothing: who has the sockets counts."""
+        return Counted()
+
+    def catch_up(self) -> None:
+        """Everything was heard at once."""
+
     def datagram(self, octets: bytes, path: Path) -> None:
         """Take an ESP packet from the wire."""
         result = self._tunnel.decapsulate(octets)
-        peer = path.peer
+        if isinstance(result, Incoming) and result.newest:
+            self._follow(result.spi, path)
+        self._take(result, path)
+
+    def burst(self, count: int, size: int, path: Path) -> bool:
+        """Take the first datagrams of the inbox, each of `size` octets, where they are ESP packets of one SA.
+
+        False where they are to be taken one by one; nothing has happened to them then.
+        """
+        opened = self._bulk.decapsulate(count, size)
+        if opened is None:
+            return False
+        self._follow(opened.spi, path)
+        for one in opened.contents:
+            if isinstance(one, Joined):
+                self.deliver_joined(one)
+            else:
+                self._take(one, path)
+        return True
+
+    def _follow(self, spi: bytes, path: Path) -> None:
+        """Tell of a new path before the contents: an answer to them must go there, too."""
+        ike_spi = self._sad.strayed(spi, path)
+        if ike_spi is not None:
+            self.strayed(ike_spi, path)
+
+    def _take(self, result: Incoming | Refused, path: Path) -> None:
         if isinstance(result, Incoming):
-            if result.newest and (ike_spi := self._sad.strayed(result.spi, path)) is not None:
-                # Before its contents: an answer to them must go there, too.
-                self.strayed(ike_spi, path)
-            self.deliver(result.packet, Origin(peer, result.spi.hex(), result.sequence))
+            self.deliver(result.packet, Origin(path.peer, result.spi.hex(), result.sequence))
         else:
-            self._log.drop(EventName.DATAGRAM_DROPPED, result.reason, peer=peer, detail=result.detail)
+            self._log.drop(EventName.DATAGRAM_DROPPED, result.reason, peer=path.peer, detail=result.detail)
 
-    def packet(self, packet: bytes) -> Outgoing | None:
-        """Send an inner packet through the tunnel; None where there is no way, which is counted."""
+    def packet(self, packet: bytes) -> None:
+        """Send an inner packet through the tunnel; where there is no way it is counted."""
+        self.gather(packet)
+        self.flush()
+
+    def gather(self, packet: bytes) -> None:
+        """As `packet`, but it may wait for others of its size to leave with; at the latest until `flush`."""
         result = self._tunnel.encapsulate(packet)
-        for notice in self._sad.notices():
-            self._tell(notice)
+        self._tell()
         if isinstance(result, Outgoing):
-            self._sender.send(result.datagram, result.path)
+            self._gather(result)
             self.sent(packet, result)
-            return result
-        self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
-        return None
+        else:
+            self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
 
-    def _tell(self, notice: RekeyNeeded) -> None:
-        name = EventName.CHILD_SA_EXPIRED if notice.exhausted else EventName.CHILD_SA_EXPIRING
-        spis = {"inbound_spi": notice.inbound_spi.hex(), "outbound_spi": notice.outbound_spi.hex()}
-        self._log.emit(name, **spis)
-        self.expired(notice.inbound_spi, notice.exhausted)
+    def super_packet(self, packet: memoryview, offload: Offload) -> None:
+        """As `packet`, the segments of a super-packet."""
+        self.flush()
+        for result in self._bulk.encapsulate(packet, offload):
+            self._tell()
+            if isinstance(result, Burst):
+                parts = (result.octets, result.tail) if result.tail else (result.octets,)
+                self._sender.send_many(parts, result.size, result.path)
+            elif isinstance(result, Outgoing):
+                self._gather(result)
+            else:
+                self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) == 1:
+            self._sender.send(waiting[0].datagram, waiting[0].path)
+        elif waiting:
+            parts = [outgoing.datagram for outgoing in waiting]
+            self._sender.send_many(parts, len(parts[0]), waiting[0].path)
+
+    def _gather(self, outgoing: Outgoing) -> None:
+        waiting, size = self._waiting, len(outgoing.datagram)
+        if waiting:
+            each = len(waiting[0].datagram)
+            full = len(waiting) == MAX_DATAGRAMS or (len(waiting) + 1) * each > MAX_OCTETS
+            if full or size != each or outgoing.path is not waiting[0].path:
+                self.flush()
+        self._waiting.append(outgoing)
+
+    def _tell(self) -> None:
+        for notice in self._sad.notices():
+            self.expired(notice)
 
     def lost(self, detail: str, reason: DropReason = DropReason.TUN_QUEUE_FULL) -> None:
         """An inner packet could not be handed over to the TUN device, or could not be made."""

@@ -20,7 +20,6 @@ from node.daemon.dataplane import Origin
 from node.daemon.inner import InnerSide, Listener
 from node.errors import LocalMisuse
 from node.esp.ip import UdpDatagram
-from node.esp.tunnel import Outgoing
 from node.eventlog import EventLog
 from node.model.events import EventName
 from node.model.selectors import IPAddress, TrafficSelector
@@ -133,13 +132,13 @@ class Demo:
                 datagram.source, datagram.source_port, ACK + datagram.payload[:MAX_PAYLOAD]
             )
 
-    def _on_message_sent(self, datagram: UdpDatagram, outgoing: Outgoing) -> None:
+    def _on_message_sent(self, datagram: UdpDatagram, spi: bytes, sequence: int) -> None:
         is_ack = datagram.payload.startswith(ACK)
         fields = {
             "text": _text(datagram.payload),
             "target": str(datagram.destination),
-            "spi": outgoing.spi.hex(),
-            "sequence": outgoing.sequence,
+            "spi": spi.hex(),
+            "sequence": sequence,
         }
         self._log.emit(EventName.ESP_ACK_SENT if is_ack else EventName.ESP_PAYLOAD_SENT, **fields)
 

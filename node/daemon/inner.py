@@ -20,22 +20,21 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
-from node.daemon.dataplane import DataPlane, Origin
+from node.daemon.dataplane import DataPath, DataPlane, Origin
+from node.daemon.pump import Witness
 from node.errors import DropReason, LocalMisuse
 from node.esp.host import EchoReplied, Host, Send, UdpReceived
-from node.esp.ip import UdpDatagram, read_udp, unpack
+from node.esp.ip import UdpDatagram, read_udp, udp_port, unpack
 from node.esp.tunnel import Outgoing
 from node.model.selectors import IPAddress
 from node.net.addresser import Addresser
-from node.net.tun import Tun, TunGoneError
 
-#: Packets handled in one wakeup before other work gets its turn.
+#: Messages handled in one wakeup before other work gets its turn.
 BATCH = 64
 #: Messages that came in by ESP and are still on their way through the kernel.
 MAX_PENDING = 64
 #: Octets of a ping's data, as `ping` sends.
 _PING_DATA = bytes(range(0x10, 0x10 + 56))
-_UDP = 17
 _ECHO = struct.Struct("!BBHHH")
 
 
@@ -43,11 +42,11 @@ _ECHO = struct.Struct("!BBHHH")
 class Listener:
     """Who hears of what arrives: a UDP message to the demo port with its ESP packet (None where it is not
     known), an echo
-    reply (source, sequence number, octets of data), and messages that left."""
+    reply (source, sequence number, octets of data), and messages that left (with SPI and sequence number)."""
 
     message: Callable[[UdpDatagram, Origin | None], None]
     echo_reply: Callable[[IPAddress, int, int], None]
-    message_sent: Callable[[UdpDatagram, Outgoing], None]
+    message_sent: Callable[[UdpDatagram, bytes, int], None]
 
 
 class InnerSide(Protocol):
@@ -124,7 +123,8 @@ class UserSpaceInner:
                     continue
 
     def _sent(self, packet: bytes, outgoing: Outgoing) -> None:
-        _tell_sent(packet, outgoing, self._port, self._listener)
+        if udp_port(packet) == self._port:
+            _tell_sent(packet, outgoing.spi, outgoing.sequence, self._listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,33 +136,38 @@ class _Ends:
     icmp: socket.socket | None
 
 
-class KernelInner:
-    """Kernel sockets behind a TUN device, which has `addresses` already.
+class Telling(Protocol):
+    """Whoever has the TUN device."""
 
-    Others are set with the help of `addresser`. Raises OSError where the demo's UDP port cannot be bound.
-    `gone` hears once that the device was deleted; what comes for it after that is lost.
+    def tell(self, witness: Witness, *, echoes: bool) -> None:
+        """Tell it of the packets of the demo from now on; of echo replies where `echoes`."""
+        ...
+
+
+class KernelInner:
+    """Kernel sockets behind a TUN device, which has the addresses of `host` already.
+
+    Others are set with the help of `addresser`. The device itself is not ours: `watch` tells us of the
+    packets that pass it. Raises OSError where the demo's UDP port cannot be bound.
     """
 
     def __init__(
         self,
-        tun: Tun,
         host: Host,
-        plane: DataPlane,
+        plane: DataPath,
+        watch: Telling,
         listener: Listener,
         demo_port: int,
-        gone: Callable[[str], None],
         addresser: Addresser | None = None,
     ) -> None:
-        self._tun, self._host, self._plane, self._listener = tun, host, plane, listener
-        self._tell_gone, self._gone = gone, False
+        self._host, self._plane, self._watch, self._listener = host, plane, watch, listener
         self._port, self._addresser = demo_port, addresser
         self._pending: OrderedDict[tuple[str, int, bytes], Origin] = OrderedDict()
         self._loop = asyncio.get_running_loop()
         self._ends: dict[int, _Ends] = {}
         for address in host.addresses:
             self._open(address)
-        plane.deliver, plane.sent = self._deliver, self._sent
-        self._loop.add_reader(tun.fileno(), self._on_tun)
+        self._choose()
 
     @property
     def kind(self) -> str:
@@ -188,6 +193,7 @@ class KernelInner:
                 addresser.add(address)
                 self._open(address)
         self._host.move(addresses)
+        self._choose()
 
     def send_message(self, target: IPAddress, port: int, payload: bytes) -> None:
         """Send a UDP message from the demo port."""
@@ -207,11 +213,9 @@ class KernelInner:
         self._send(ends.icmp, _ECHO.pack(kind, 0, 0, 0, sequence & 0xFFFF) + _PING_DATA, (str(target), 0))
 
     def close(self) -> None:
-        """Give sockets and the device back."""
+        """Give the sockets back."""
         for ends in self._ends.values():
             self._shut(ends)
-        self._loop.remove_reader(self._tun.fileno())
-        self._tun.close()
         if self._addresser is not None:
             self._addresser.close()
 
@@ -242,39 +246,22 @@ class KernelInner:
             # A link that is down or full loses packets; the demo sends again and reports what is missing.
             self._plane.lost(f"sending to {target[0]}: {error.strerror}")
 
-    def _on_tun(self) -> None:
-        for _ in range(BATCH):
-            try:
-                packet = self._tun.read()
-            except TunGoneError as error:
-                self._device_gone(error)
-                return
-            if packet is None:
-                return
-            self._plane.packet(packet)
+    def _choose(self) -> None:
+        """Where the kernel makes no pings for us, it keeps none of their answers either."""
+        self._watch.tell(self, echoes=self.kind == "raw")
 
-    def _device_gone(self, error: TunGoneError) -> None:
-        if not self._gone:
-            self._gone = True
-            self._loop.remove_reader(self._tun.fileno())
-            self._tell_gone(str(error.strerror))
-
-    def _write(self, packet: bytes) -> bool:
-        try:
-            return self._tun.write(packet)
-        except TunGoneError as error:
-            self._device_gone(error)
-            return False
-
-    def _deliver(self, packet: bytes, origin: Origin) -> None:
-        if _udp_port(packet) == self._port:
+    def arrived(self, packet: bytes, origin: Origin) -> None:
+        """The kernel gets this packet next."""
+        if udp_port(packet) == self._port:
             self._remember(packet, origin)
-        elif self.kind == "raw":
-            for output in self._host.receive(packet):
-                if isinstance(output, EchoReplied):
-                    self._listener.echo_reply(output.source, output.sequence, output.size)
-        if not self._write(packet):
-            self._plane.lost(f"{len(packet)} octets for the TUN device")
+            return
+        for output in self._host.receive(packet):
+            if isinstance(output, EchoReplied):
+                self._listener.echo_reply(output.source, output.sequence, output.size)
+
+    def left(self, packet: bytes, spi: bytes, sequence: int) -> None:
+        """The kernel, or we, had this packet sent."""
+        _tell_sent(packet, spi, sequence, self._listener)
 
     def _remember(self, packet: bytes, origin: Origin) -> None:
         datagram = _datagram(packet)
@@ -286,6 +273,8 @@ class KernelInner:
             self._pending.popitem(last=False)
 
     def _on_udp(self, ends: _Ends) -> None:
+        # What brought the messages was told before the kernel had them.
+        self._plane.catch_up()
         for _ in range(BATCH):
             try:
                 payload, source = ends.udp.recvfrom(65_535)
@@ -308,11 +297,8 @@ class KernelInner:
                 sequence = _ECHO.unpack_from(octets)[4]
                 self._listener.echo_reply(ip_address(source[0]), sequence, len(octets) - _ECHO.size)
 
-    def _sent(self, packet: bytes, outgoing: Outgoing) -> None:
-        _tell_sent(packet, outgoing, self._port, self._listener)
 
-
-def _send_made(plane: DataPlane, make: Callable[[], bytes]) -> None:
+def _send_made(plane: DataPath, make: Callable[[], bytes]) -> None:
     """Send what the host makes; what it cannot make is lost, as the kernel's own sockets would lose it.
 
     A peer chooses port and size of what we acknowledge: port 0, or more than our MTU, must not end the node.
@@ -325,26 +311,10 @@ def _send_made(plane: DataPlane, make: Callable[[], bytes]) -> None:
     plane.packet(packet)
 
 
-def _tell_sent(packet: bytes, outgoing: Outgoing, port: int, listener: Listener) -> None:
-    if _udp_port(packet) == port:
-        datagram = _datagram(packet)
-        if datagram is not None:
-            listener.message_sent(datagram, outgoing)
-
-
-def _udp_port(packet: bytes) -> int | None:
-    """The destination port where the packet is UDP without IPv6 extension headers; a few octets, for
-    every packet.
-    """
-    if packet[0] >> 4 == 4:
-        if packet[9] != _UDP:
-            return None
-        offset = (packet[0] & 15) * 4
-    elif packet[6] == _UDP:
-        offset = 40
-    else:
-        return None
-    return int.from_bytes(packet[offset + 2 : offset + 4])
+def _tell_sent(packet: bytes, spi: bytes, sequence: int, listener: Listener) -> None:
+    datagram = _datagram(packet)
+    if datagram is not None:
+        listener.message_sent(datagram, spi, sequence)
 
 
 def _datagram(packet: bytes) -> UdpDatagram | None:

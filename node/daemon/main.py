@@ -10,10 +10,11 @@ import sys
 from linetalk.server import ControlServer
 from node.config import Config
 from node.control.protocol import MAX_REQUEST, parse_request
+from node.daemon import apart
 from node.daemon.answers import handle
 from node.daemon.failure import EXIT_BUG, StartError, tell_bug
 from node.daemon.node import Node
-from node.daemon.start import Started, start
+from node.daemon.start import Apart, Prepared, Started, begin, prepare
 from node.eventlog import EventLog
 from node.model.events import EventName
 from node.net import clock
@@ -34,7 +35,23 @@ def run(config: Config, log: EventLog) -> int:
         pid=os.getpid(),
     )
     try:
-        code = asyncio.run(_serve(start(config, log)))
+        prepared = prepare(config, log)
+        if prepared.esp is None:
+            return live(prepared, since)
+        return apart.run(prepared, lambda ways: live(prepared, since, ways))
+    except StartError as error:
+        log.emit(EventName.NODE_FAILED, detail=str(error), code=error.exit_code)
+        return error.exit_code
+    except Exception as error:
+        tell_bug(log, error)
+        return EXIT_BUG
+
+
+def live(prepared: Prepared, since: float, ways: Apart | None = None) -> int:
+    """The whole life of what has the private key; the exit code. `since` when: in monotonic seconds."""
+    log = prepared.log
+    try:
+        code = asyncio.run(_serve(begin(prepared, ways)))
     except StartError as error:
         log.emit(EventName.NODE_FAILED, detail=str(error), code=error.exit_code)
         return error.exit_code
@@ -84,11 +101,14 @@ async def _control(node: Node) -> ControlServer | None:
 def _handle_signals(node: Node) -> None:
     loop = asyncio.get_running_loop()
 
-    def on_signal(number: signal.Signals) -> None:
+    def on_signal(number: int) -> None:
         if node.stopping:
             # Asked twice: no more waiting, not even for buffers.
             os._exit(128 + number)
-        node.stop(number.name)
+        node.stop(signal.Signals(number).name)
 
+    if node.tie is not None:
+        node.tie.stopped = on_signal
+        return
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)

@@ -8,25 +8,29 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Coroutine
-from ipaddress import ip_address, ip_interface
+import contextlib
+import os
+from collections.abc import Coroutine, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from node.config import Role
 from node.daemon.assembly import peer_networks
 from node.daemon.connect import find_path
-from node.daemon.dataplane import DataPlane
 from node.daemon.demo import Demo
-from node.daemon.failure import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, StartError, tell_bug
-from node.daemon.inner import InnerSide, KernelInner, UserSpaceInner
+from node.daemon.failure import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, tell_bug
 from node.daemon.keepalive import Keepalives
 from node.daemon.keylog import KeyLog
+from node.daemon.orders import Died, Word
+from node.daemon.remote import RemotePath
 from node.daemon.roaming import Roaming
 from node.daemon.start import Started
+from node.daemon.supervisor import Process, fate, too_often
+from node.daemon.tie import Tie
 from node.daemon.virtual import VirtualAddresses
+from node.daemon.ways import choose
 from node.errors import DropReason
-from node.esp.host import Host
-from node.esp.sa import Volume
+from node.esp.sad import RekeyNeeded
 from node.ike.outputs import (
     Dropped,
     Event,
@@ -51,11 +55,8 @@ from node.model.selectors import IPAddress, network
 from node.net import clock
 from node.net.addresswatch import AddressWatch
 from node.net.steer import Steer
-from node.net.udp import UdpSocket
 from node.ports import Entropy
 
-#: Datagrams handled in one wakeup before other work gets its turn.
-BATCH = 64
 #: Seconds that stopping waits for the answers to our DELETEs; a container gets 10 before it is killed.
 STOP_PATIENCE = 4.0
 #: Repeated requests that are told a second, and at once; the counter has them all.
@@ -69,10 +70,6 @@ class Node:
         self.config, self.log = started.config, started.log
         self.endpoint, self.transport = started.endpoint, started.transport
         self._keylog = started.keylog
-        child = self.config.child
-        volume = Volume(child.lifetime.octets, child.lifetime.packets)
-        self.plane = DataPlane(self.transport, self.log, entropy, child.max_packets, volume)
-        self.endpoint.watch(self.plane.newest)
         self.since = clock.monotonic()
         self.keepalives = 0
         self._loop = asyncio.get_running_loop()
@@ -84,10 +81,16 @@ class Node:
         self._initiated: set[bytes] = set()
         self._repeats = TokenBucket(REPEATS_PER_SECOND, REPEATS_BURST)
         self._demo = Demo(self.config.demo, self.log, clock.monotonic)
-        self._inner = self._inner_side(started, entropy)
+        way = choose(started, self._demo.listener, self._other, self._tun_gone, entropy)
+        self.plane, self._inner, self._close_way = way.plane, way.inner, way.close
+        self._on_udp = way.on_udp
+        self.endpoint.watch(self.plane.newest)
         self._demo.attach(self._inner)
         self.plane.strayed = self._strayed
         self.plane.expired = self._expire
+        self.tie = started.apart.tie if started.apart else None
+        if way.remote is not None and self.tie is not None:
+            self._hear_other_process(way.remote, self.tie)
         self.alive = Keepalives(self.config.ike.keepalive, self.transport.send)
         self._alive_timer: asyncio.TimerHandle | None = None
         self._virtual = VirtualAddresses(self._inner, self.log)
@@ -156,7 +159,7 @@ class Node:
         if self._watch is not None:
             self._loop.remove_reader(self._watch.fileno())
             self._watch.close()
-        self._inner.close()
+        self._close_way()
         self.transport.close()
         if self._keylog is not None:
             self._keylog.close()
@@ -228,25 +231,20 @@ class Node:
 
     # -- input -----------------------------------------------------------------------------------------------
 
-    def _on_udp(self, udp: UdpSocket) -> None:
-        for _ in range(BATCH):
-            received = udp.receive()
-            if received is None:
-                return
-            self._datagram(*received)
-
-    def _datagram(self, octets: bytes, path: Path) -> None:
-        port = self.transport.port_of(path)
-        match port.steer(octets):
-            case Steer.IKE:
-                self.endpoint.handle_datagram(port.message(octets), path, clock.monotonic())
-                self._pump()
-            case Steer.ESP:
-                self.plane.datagram(octets, path)
+    def _other(self, kind: Steer, octets: bytes, path: Path) -> None:
+        """What comes from a peer and is no ESP packet."""
+        match kind:
             case Steer.KEEPALIVE:
                 self.keepalives += 1
             case Steer.TRUNCATED:
                 self._dropped(Dropped(DropReason.TRUNCATED, path, f"{len(octets)} octets"))
+            case Steer.ESP:
+                # Come before the kernel knew whose it is (node.net.reuseport).
+                self._dropped(Dropped(DropReason.ESP_UNKNOWN_SPI, path, "for the ESP process"))
+            case Steer.IKE:
+                message = self.transport.port_of(path).message(octets)
+                self.endpoint.handle_datagram(message, path, clock.monotonic())
+                self._pump()
 
     def _strayed(self, ike_spi: bytes, path: Path) -> None:
         self.endpoint.peer_moved(ike_spi, path, clock.monotonic())
@@ -362,8 +360,60 @@ class Node:
             self._initiated.add(change.ike_spi)
         self._watch_silence()
 
-    def _expire(self, inbound_spi: bytes, hard: bool) -> None:
-        self.endpoint.expire_child(inbound_spi, clock.monotonic(), hard=hard)
+    def _expire(self, notice: RekeyNeeded) -> None:
+        name = EventName.CHILD_SA_EXPIRED if notice.exhausted else EventName.CHILD_SA_EXPIRING
+        spis = {"inbound_spi": notice.inbound_spi.hex(), "outbound_spi": notice.outbound_spi.hex()}
+        self.log.emit(name, **spis)
+        self.endpoint.expire_child(notice.inbound_spi, clock.monotonic(), hard=notice.exhausted)
+        self._pump()
+
+    # -- the ESP process -------------------------------------------------------------------------------------
+
+    def _hear_other_process(self, remote: RemotePath, tie: Tie) -> None:
+        """Where the data path is in another process."""
+        remote.renewed, remote.refused = self._renew, self._refused
+        remote.gone = self._tun_gone
+        remote.passed = lambda octets, path: self._other(tie_port.steer(octets), octets, path)
+        remote.distrusted = lambda reason: self.log.emit(
+            EventName.PROCESS_DISTRUSTED, process=str(Process.ESP), reason=reason
+        )
+        tie.over, tie.died = self._supervisor_gone, self._esp_died
+
+        def started(word: Word) -> None:
+            self._tell_process(Process.ESP, tie.pid, tie.restarts)
+            remote.begun()
+
+        tie_port = self.transport.shared.port
+        tie.started = started
+        if tie.pid:
+            self._tell_process(Process.ESP, tie.pid, tie.restarts)
+        self._tell_process(Process.IKE, os.getpid(), tie.instance - 1)
+
+    def _tell_process(self, process: Process, pid: int, restarts: int) -> None:
+        self.log.emit(EventName.PROCESS_STARTED, process=str(process), pid=pid, restarts=restarts)
+
+    def _esp_died(self, word: Died) -> None:
+        self.log.emit(EventName.PROCESS_DIED, process=str(Process.ESP), **fate(word))
+        if word.final:
+            self.log.emit(EventName.NODE_FAILED, detail=too_often(Process.ESP), code=EXIT_ENVIRONMENT)
+            self.stop("process_died", EXIT_ENVIRONMENT)
+
+    def _supervisor_gone(self) -> None:
+        """Killed: nobody would start us again, or the ESP process; peers find out for themselves."""
+        os._exit(EXIT_BUG)
+
+    def _renew(self, inbound_spis: Sequence[bytes]) -> None:
+        """Their keys and counters are gone with the process that had them: new Child SAs take their place."""
+        for spi in inbound_spis:
+            with contextlib.suppress(KeyError):
+                self.endpoint.rekey_child(spi, clock.monotonic())
+        self._pump()
+
+    def _refused(self, inbound_spi: bytes, reason: str) -> None:
+        """The data path cannot have this Child SA, so there cannot be one."""
+        self.log.emit(EventName.CHILD_SA_FAILED, inbound_spi=inbound_spi.hex(), reason=reason)
+        with contextlib.suppress(KeyError):
+            self.endpoint.delete_child(inbound_spi, clock.monotonic())
         self._pump()
 
     def _sa_changed(self, change: SaUp | SaDown) -> None:
@@ -405,19 +455,6 @@ class Node:
             return None
         self._loop.add_reader(watch.fileno(), self._on_addresses, watch)
         return watch
-
-    def _inner_side(self, started: Started, entropy: Entropy) -> InnerSide:
-        text = self.config.tun.address
-        host = Host([ip_interface(text).ip] if text else [], int.from_bytes(entropy(2)), self.config.tun.mtu)
-        port = self.config.demo.port
-        if started.tun is None:
-            return UserSpaceInner(host, self.plane, self._demo.listener, port)
-        try:
-            listener, gone = self._demo.listener, self._tun_gone
-            return KernelInner(started.tun, host, self.plane, listener, port, gone, started.addresser)
-        except OSError as error:
-            detail = f"demo.port: UDP {text}[{port}]: {error.strerror}; set another port"
-            raise StartError(detail) from error
 
     def _tun_gone(self, reason: str) -> None:
         """Without its device the tunnel leads nowhere: tell the peer and end; routes keep plaintext in."""

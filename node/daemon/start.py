@@ -1,12 +1,13 @@
 """Everything before the first datagram, in an order that is part of the security.
 
-    1. TUN device, addresses, routes          needs NET_ADMIN; where a peer gives us our inner address, a
-                                              process that keeps it, for that alone
-    2. UDP ports                              some are below 1024; nothing is read from them yet
-    3. another user, no capabilities          nothing after this runs as root
-    4. certificates, private key, secret      readable for that user alone; so is the key log, if there is one
-    5. DH key pair, control socket
+    prepare   1. TUN device, addresses, routes      needs NET_ADMIN
+              2. UDP ports                          some are below 1024; nothing is read from them yet
+    begin     3. where a peer gives us our inner address, a process that keeps NET_ADMIN, for that alone
+              4. another user, no capabilities      nothing after this runs as root
+              5. certificates, private key, secret  readable for that user alone; so is the key log, if any
+              6. DH key pair, control socket
 
+Between the two a node may become several processes (`node.daemon.apart`).
 A container has NET_ADMIN, SETUID and SETGID only: as root it could not read another user's key, as that
 user it could not make the device.
 """
@@ -20,9 +21,11 @@ from ipaddress import ip_interface, ip_network
 from node.config import Config, Switch
 from node.daemon import credentials as files
 from node.daemon.assembly import PROFILES, endpoint, peer_networks, virtual_ips
+from node.daemon.channel import Channel
 from node.daemon.credentials import Credentials
 from node.daemon.failure import StartError
 from node.daemon.keylog import KeyLog
+from node.daemon.tie import Tie
 from node.eventlog import EventLog
 from node.ike.endpoint import Endpoint
 from node.ike.outputs import Event
@@ -36,11 +39,35 @@ from node.net.udp import UdpSocket
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """What took privileges. `user` is whom to become, None to stay.
+
+    `tun` is None where the inner side is in user space. `esp` is the socket of an ESP process and whom that
+    becomes, None where there is no such process.
+    """
+
+    config: Config
+    log: EventLog
+    user: privileges.User | None
+    tun: Tun | None
+    transport: Transport
+    esp: tuple[Line, privileges.User | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """How an IKE process reaches the ESP process, and the supervisor."""
+
+    channel: Channel
+    tie: Tie
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """What a node runs on.
 
-    `tun` is None where the inner side is in user space, `keylog` without one, `addresser` where the inner
-    address does not change.
+    Where there is neither `tun` nor `apart`, the inner side is in user space; `keylog` is None without one,
+    `addresser` where the inner address does not change.
     """
 
     config: Config
@@ -51,15 +78,26 @@ class Started:
     transport: Transport
     keylog: KeyLog | None = None
     addresser: Addresser | None = None
+    apart: Apart | None = None
 
 
-def start(config: Config, log: EventLog) -> Started:
-    """Steps 1 to 5 without the control socket. Raises StartError."""
-    user = _user(config)
+def prepare(config: Config, log: EventLog) -> Prepared:
+    """Steps 1 and 2. Raises StartError."""
+    user = _user("run.user", config.run.user, privileges.IMAGE_USER)
+    esp_user = _user("esp.user", config.esp.user, privileges.IMAGE_ESP_USER)
+    if config.esp.user == "auto":
+        esp_user = user and (esp_user or user)
     tun = _open_tun(config, log)
-    addresser = _addresser(config, tun, user)
     transport = _bind(config)
-    _drop_privileges(user, log)
+    line = _split(config, log, tun, transport)
+    return Prepared(config, log, user, tun, transport, line and (line, esp_user))
+
+
+def begin(prepared: Prepared, apart: Apart | None = None) -> Started:
+    """Steps 3 to 6 without the control socket. Raises StartError."""
+    config, log = prepared.config, prepared.log
+    addresser = _addresser(config, prepared.tun, prepared.user)
+    drop_privileges(prepared.user, log)
     credentials = files.load(config, log)
     keylog = KeyLog(config.keylog.file, config.profile, log) if config.keylog.file else None
     engine = endpoint(config, credentials)
@@ -67,19 +105,20 @@ def start(config: Config, log: EventLog) -> Started:
     while (output := engine.poll()) is not None:
         if isinstance(output, Event):
             log.emit(output.name, **output.fields)
-    _tell_bound(transport, log)
-    return Started(config, log, tun, credentials, engine, transport, keylog, addresser)
+    _tell_bound(prepared.transport, log)
+    tun = None if apart else prepared.tun
+    return Started(config, log, tun, credentials, engine, prepared.transport, keylog, addresser, apart)
 
 
-def _user(config: Config) -> privileges.User | None:
+def _user(setting: str, text: str, auto: str) -> privileges.User | None:
     try:
-        user = privileges.find_user(config.run.user)
+        user = privileges.find_user(text, auto)
     except ValueError as error:
-        raise StartError(f"run.user: {error}; make the user, or leave run.user empty to stay") from error
+        raise StartError(f"{setting}: {error}; make the user, or leave {setting} empty to stay") from error
     if os.geteuid() == 0:
         return user
-    if user is not None and config.run.user != "auto" and user.uid != os.geteuid():
-        raise StartError(f"run.user: {config.run.user}: only root can become another user; unset it")
+    if user is not None and text != "auto" and user.uid != os.geteuid():
+        raise StartError(f"{setting}: {text}: only root can become another user; unset it")
     return None
 
 
@@ -118,7 +157,6 @@ def _addresser(config: Config, tun: Tun | None, user: privileges.User | None) ->
     try:
         return Addresser(socket.if_nametoindex(tun.name), versions, networks, user)
     except OSError as error:
-        tun.close()
         detail = f"child.virtual_ip: no process that sets inner addresses: {error}"
         raise StartError(f"{detail}; set tun.enabled to false, or tun.address in place of it") from error
 
@@ -134,7 +172,8 @@ def _tun_problem(error: OSError) -> str:
     return known or f"cannot be set up: {error.strerror or error}"
 
 
-def _drop_privileges(user: privileges.User | None, log: EventLog) -> None:
+def drop_privileges(user: privileges.User | None, log: EventLog) -> None:
+    """Step 4. Raises StartError."""
     try:
         privileges.harden()
         bounding = privileges.drop(user)
@@ -145,6 +184,23 @@ def _drop_privileges(user: privileges.User | None, log: EventLog) -> None:
         ) from error
     fields = {"uid": os.getuid(), "gid": os.getgid(), "bounding_capabilities": bounding}
     log.emit(EventName.PRIVILEGES_DROPPED, **fields)
+
+
+def _split(config: Config, log: EventLog, tun: Tun | None, transport: Transport) -> Line | None:
+    """The socket of an ESP process; None where there will be none, which is told where it surprises."""
+    wanted, shared = config.esp.process, transport.shared
+    if wanted is Switch.FALSE or (tun is None and wanted is Switch.AUTO):
+        return None
+    if tun is None:
+        raise StartError("esp.process: there is no TUN device to give to a process; set it to auto")
+    try:
+        return Line(shared.udp.split(shared.port), shared.port)
+    except OSError as error:
+        reason = f"the kernel does not share a UDP port by a program: {error.strerror}"
+        if wanted is Switch.TRUE:
+            raise StartError(f"esp.process: {reason}; set it to auto") from error
+        log.emit(EventName.ESP_PROCESS_UNAVAILABLE, reason=reason)
+        return None
 
 
 def _bind(config: Config) -> Transport:

@@ -60,7 +60,7 @@ class Flow(NamedTuple):
     destination_port: int
 
 
-def total_length(packet: bytes) -> int:
+def total_length(packet: bytes | memoryview) -> int:
     """Octets of the IP packet at the start of `packet`; what follows is traffic flow confidentiality padding.
 
     Raises DecodeError (INNER_MALFORMED) where the fixed header is not there or contradicts the octets.
@@ -144,7 +144,7 @@ def _ports(packet: bytes, protocol: int, offset: int, end: int) -> tuple[int, in
     return NO_PORT, NO_PORT
 
 
-def _malformed(packet: bytes) -> DecodeError:
+def _malformed(packet: bytes | memoryview) -> DecodeError:
     if not packet:
         return DecodeError(DropReason.INNER_MALFORMED, "inner", "it is empty")
     text = f"{len(packet)} octets, version {packet[0] >> 4}, lengths that do not fit"

@@ -104,6 +104,27 @@ def unpack(packet: bytes) -> Packet | None:
     return Packet(ip_address(packet[12:16]), ip_address(packet[16:20]), packet[9], packet[size:end])
 
 
+def udp_port(packet: bytes) -> int | None:
+    """The destination port of a packet that `total_length` accepted, where it is UDP without IPv6 extension
+    headers: a few octets, cheap enough for every packet.
+    """
+    offset = _behind_header(packet, UDP, UDP)
+    return None if offset is None else int.from_bytes(packet[offset + 2 : offset + 4])
+
+
+def is_echo_reply(packet: bytes) -> bool:
+    """Whether a packet that `total_length` accepted looks like an ICMP echo reply; nothing is verified."""
+    offset = _behind_header(packet, ICMP, ICMPV6)
+    return offset is not None and packet[offset : offset + 1] == bytes([ECHO_REPLY[packet[0] >> 4]])
+
+
+def _behind_header(packet: bytes, protocol4: int, protocol6: int) -> int | None:
+    """Where the protocol of the packet begins, where it is the one of its IP version that is given."""
+    if packet[0] >> 4 == 4:
+        return (packet[0] & 15) * 4 if packet[9] == protocol4 else None
+    return IPV6_HEADER if packet[6] == protocol6 else None
+
+
 def pack_udp(
     source: IPAddress, destination: IPAddress, source_port: int, destination_port: int, payload: bytes
 ) -> bytes:

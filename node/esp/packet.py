@@ -32,6 +32,13 @@ ALIGNMENT: Final = 4
 #: No transform here has a larger block.
 MAX_BLOCK: Final = 16
 
+#: Octets that a packet is longer than the inner one at most: header, IV, padding and its trailer, ICV.
+MAX_OVERHEAD: Final = HEADER_SIZE + 16 + 15 + TRAILER_SIZE + 32
+
+#: What one send of many packets may hold (UDP_SEGMENT): the kernel's limit of datagrams, IPv4's of octets.
+MAX_DATAGRAMS: Final = 64
+MAX_OCTETS: Final = 65_507
+
 #: Next header values (RFC 4303 2.6).
 NEXT_HEADER_IPV4: Final = 4
 NEXT_HEADER_IPV6: Final = 41

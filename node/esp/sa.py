@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from node.crypto.batch import BatchSealer
 from node.errors import DropReason
 from node.esp.packet import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, alignment, min_size, trailers
 from node.esp.replay import ReplayWindow
 from node.esp.selectors import Selectors
 from node.model.message import Path
-from node.ports import Sealer
 
 #: The last sequence number that may be sent: the counter never wraps (RFC 4303 3.3.3).
 SEQUENCE_LIMIT: Final = (1 << 32) - 1
@@ -39,21 +39,24 @@ class InboundSa:
 
     __slots__ = (
         "accepted_addresses",
+        "batched",
+        "batches",
         "dropped",
         "esn",
-        "icv_size",
         "mask",
         "min_size",
         "octets",
         "open",
         "packets",
+        "sealer",
         "selectors",
         "spi",
         "window",
     )
 
-    def __init__(self, spi: bytes, sealer: Sealer, window: int, selectors: Selectors, esn: bool) -> None:
+    def __init__(self, spi: bytes, sealer: BatchSealer, window: int, selectors: Selectors, esn: bool) -> None:
         self.spi = spi
+        self.sealer = sealer
         self.open: Callable[[bytes, bytes], bytes] = sealer.open
         self.window = ReplayWindow(window)
         self.selectors = selectors
@@ -65,6 +68,9 @@ class InboundSa:
         self.accepted_addresses = b""
         self.packets = 0
         self.octets = 0
+        #: Batches opened at once, and the packets in them.
+        self.batches = 0
+        self.batched = 0
         self.dropped: dict[DropReason, int] | None = None
 
 
@@ -78,6 +84,8 @@ class OutboundSa:
 
     __slots__ = (
         "alarm",
+        "batched",
+        "batches",
         "dropped",
         "esn",
         "limit",
@@ -86,6 +94,7 @@ class OutboundSa:
         "path",
         "rekey_wanted",
         "seal",
+        "sealer",
         "selectors",
         "sequence",
         "serial",
@@ -97,10 +106,18 @@ class OutboundSa:
     )
 
     def __init__(
-        self, spi: bytes, sealer: Sealer, path: Path, selectors: Selectors, esn: bool, serial: int, limit: int
+        self,
+        spi: bytes,
+        sealer: BatchSealer,
+        path: Path,
+        selectors: Selectors,
+        esn: bool,
+        serial: int,
+        limit: int,
     ) -> None:
         self.spi = spi
         self.spi_number = int.from_bytes(spi)
+        self.sealer = sealer
         self.seal: Callable[[bytes, bytes], bytes] = sealer.seal
         self.path = path
         self.selectors = selectors
@@ -113,6 +130,9 @@ class OutboundSa:
         self.trailers6 = _TRAILERS6
         self.sequence = 0
         self.octets = 0
+        #: Batches sealed at once, and the packets in them.
+        self.batches = 0
+        self.batched = 0
         self.rekey_wanted = False
         self.stopped = False
         self.dropped: dict[DropReason, int] | None = None

@@ -12,9 +12,11 @@ No sockets, no clock, no octets of packets here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from node.crypto.aead import sealer
+from node.crypto.batch import BatchSealer
 from node.errors import DropReason, LocalMisuse
 from node.esp.inner import MAX_PACKET
 from node.esp.packet import MIN_SPI
@@ -26,7 +28,7 @@ from node.model.message import Path
 from node.model.proposal import AEAD_IDS, Suite
 from node.model.registry import EsnId, ProtocolId
 from node.model.selectors import TrafficSelector
-from node.ports import Entropy, Sealer
+from node.ports import Entropy
 
 _REPLAYED: Final = (DropReason.ESP_REPLAYED, DropReason.ESP_STALE)
 
@@ -44,7 +46,8 @@ class SaStatus:
     """A Child SA as a user sees it. SPIs are hexadecimal (empty where that direction is not installed).
 
     Octets are those of inner packets. `replayed` counts packets refused as seen before or left of the
-    window; `dropped` counts every refusal by reason, these included.
+    window; `dropped` counts every refusal by reason, these included. Packets that went in batches are counted
+    with the batches as well: how many, and in how many.
     """
 
     inbound_spi: str
@@ -59,6 +62,10 @@ class SaStatus:
     inbound_octets: int
     outbound_packets: int
     outbound_octets: int
+    inbound_batches: int
+    inbound_batched: int
+    outbound_batches: int
+    outbound_batched: int
     replayed: int
     dropped: Mapping[str, int]
     rekey_wanted: bool
@@ -181,9 +188,18 @@ class Sad:
             self.spd.remove(entry.outbound)
         return _status(inbound_spi, entry)
 
-    def query(self) -> tuple[SaStatus, ...]:
-        """Every Child SA, in the order they were added."""
-        return tuple(_status(spi, entry) for spi, entry in self._entries.items())
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        """Forget every Child SA."""
+        for inbound_spi in tuple(self._entries):
+            self.remove(inbound_spi)
+
+    def query(self, first: int = 0, most: int | None = None) -> tuple[SaStatus, ...]:
+        """Every Child SA, in the order they were added; from the one at `first` on, at most so many."""
+        end = None if most is None else first + most
+        return tuple(_status(spi, entry) for spi, entry in islice(self._entries.items(), first, end))
 
     def newest(self, inbound_spi: bytes) -> int:
         """The highest sequence number of a packet that came and passed its ICV; 0 for none, or no such SA."""
@@ -240,7 +256,7 @@ class Sad:
             raise LocalMisuse(f"a Child SA of protocol {child.suite.protocol}")
         return self._entries.get(child.inbound_spi) or _Entry(child)
 
-    def _sealer(self, child: ChildSa, keys: DirectionKeys) -> Sealer:
+    def _sealer(self, child: ChildSa, keys: DirectionKeys) -> BatchSealer:
         if _esn(child) and child.suite.encr.id not in AEAD_IDS:
             raise LocalMisuse("extended sequence numbers need an AEAD transform here")
         return sealer(child.suite.encr, child.suite.integ, keys, self._entropy)
@@ -269,6 +285,10 @@ def _status(inbound_spi: bytes, entry: _Entry) -> SaStatus:
         inbound_octets=inbound.octets if inbound else 0,
         outbound_packets=outbound.sequence if outbound else 0,
         outbound_octets=outbound.octets if outbound else 0,
+        inbound_batches=inbound.batches if inbound else 0,
+        inbound_batched=inbound.batched if inbound else 0,
+        outbound_batches=outbound.batches if outbound else 0,
+        outbound_batched=outbound.batched if outbound else 0,
         replayed=sum(dropped.get(str(reason), 0) for reason in _REPLAYED),
         dropped=dropped,
         rekey_wanted=bool(outbound and outbound.rekey_wanted),

@@ -68,13 +68,18 @@ class Tunnel:
         try:
             if size > MAX_PACKET or total_length(packet) != size:
                 return self._unfit(packet)
-            sa = self._select(packet)
+            sa = self.select(packet)
         except DecodeError as error:
-            return self._refuse(error.reason, str(error))
+            return self.refuse(error.reason, str(error))
         if sa is None:
-            return self._refuse(DropReason.NO_SA, _describe(packet))
+            return self.refuse(DropReason.NO_SA, _describe(packet))
         if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
-            return self._refuse(DropReason.ESP_SEQUENCE_EXHAUSTED, f"outbound SPI {sa.spi.hex()}", sa)
+            return self.refuse(DropReason.ESP_SEQUENCE_EXHAUSTED, f"outbound SPI {sa.spi.hex()}", sa)
+        return self.protect(sa, packet)
+
+    def protect(self, sa: OutboundSa, packet: bytes) -> Outgoing:
+        """Make the next ESP packet of an SA that has been looked at (`OutboundSa.alarm`)."""
+        size = len(packet)
         sequence = sa.sequence = sa.sequence + 1
         header = HEADER.pack(sa.spi_number, sequence & 0xFFFFFFFF)
         aad = ESN_AAD.pack(sa.spi_number, sequence) if sa.esn else header
@@ -87,29 +92,33 @@ class Tunnel:
         """Verify and decrypt an ESP packet, without IP and UDP headers, and check the inner packet."""
         size = len(datagram)
         if size < HEADER_SIZE:
-            return self._refuse(DropReason.ESP_TRUNCATED, f"{size} octets")
+            return self.refuse(DropReason.ESP_TRUNCATED, f"{size} octets")
         spi, sequence = HEADER.unpack_from(datagram)
         sa = self._inbound(spi)
         if sa is None:
-            return self._refuse(DropReason.ESP_UNKNOWN_SPI, f"SPI {spi:08x}")
+            return self.refuse(DropReason.ESP_UNKNOWN_SPI, f"SPI {spi:08x}")
         if size < sa.min_size or (size - sa.min_size) & sa.mask:
-            return self._refuse(DropReason.ESP_TRUNCATED, f"SPI {spi:08x}: {size} octets", sa)
+            return self.refuse(DropReason.ESP_TRUNCATED, f"SPI {spi:08x}: {size} octets", sa)
         aad = datagram[:HEADER_SIZE]
         if sa.esn:
             sequence = sa.window.extend(sequence)
         reason = sa.window.check(sequence)
         if reason is not None:
-            return self._refuse(reason, f"SPI {spi:08x}: sequence number {sequence}", sa)
+            return self.refuse(reason, f"SPI {spi:08x}: sequence number {sequence}", sa)
         if sa.esn:
             aad = ESN_AAD.pack(spi, sequence)
         try:
             plain = sa.open(aad, datagram[HEADER_SIZE:])
         except IntegrityError:
-            return self._refuse(DropReason.ESP_BAD_ICV, f"SPI {spi:08x}: sequence number {sequence}", sa)
+            return self.refuse(DropReason.ESP_BAD_ICV, f"SPI {spi:08x}: sequence number {sequence}", sa)
         sa.window.mark(sequence)
-        return self._deliver(sa, sequence, plain)
+        return self.accept(sa, sequence, plain, sequence == sa.window.top)
 
-    def _select(self, packet: bytes) -> OutboundSa | None:
+    def select(self, packet: bytes) -> OutboundSa | None:
+        """The newest SA whose selectors cover a packet; its headers are enough.
+
+        Raises DecodeError (INNER_MALFORMED).
+        """
         found: Flow | None = None
         for sa in self._candidates(addresses(packet)):
             if sa.selectors.addresses_only:
@@ -119,40 +128,47 @@ class Tunnel:
                 return sa
         return None
 
-    def _deliver(self, sa: InboundSa, sequence: int, plain: bytes) -> Incoming | Refused:
+    def accept(self, sa: InboundSa, sequence: int, plain: bytes, newest: bool) -> Incoming | Refused:
+        """Judge authenticated plaintext with its trailer: padding, next header, inner packet, selectors."""
         end = unpad(plain)
         if not isinstance(end, int):
-            return self._refuse(end, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
+            return self.refuse(end, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
         packet = plain[:end]
         try:
             length = total_length(packet)
             if (packet[0] >> 4 == 4) != (plain[-1] == NEXT_HEADER_IPV4):
                 detail = f"SPI {sa.spi.hex()}: next header {plain[-1]} holds IP version {packet[0] >> 4}"
-                return self._refuse(DropReason.INNER_MALFORMED, detail, sa)
-            if addresses(packet) != sa.accepted_addresses and not _admits(sa, packet):
+                return self.refuse(DropReason.INNER_MALFORMED, detail, sa)
+            if not admitted(sa, packet):
                 detail = f"SPI {sa.spi.hex()}: {_describe(packet)}"
-                return self._refuse(DropReason.INNER_SELECTOR_MISMATCH, detail, sa)
+                return self.refuse(DropReason.INNER_SELECTOR_MISMATCH, detail, sa)
         except DecodeError as error:
-            return self._refuse(error.reason, f"SPI {sa.spi.hex()}: {error}", sa)
+            return self.refuse(error.reason, f"SPI {sa.spi.hex()}: {error}", sa)
         if length < end:
             packet = packet[:length]
         sa.packets += 1
         sa.octets += length
-        return Incoming(packet, sa.spi, sequence, sequence == sa.window.top)
+        return Incoming(packet, sa.spi, sequence, newest)
 
     def _unfit(self, packet: bytes) -> Refused:
         if len(packet) > MAX_PACKET:
-            return self._refuse(DropReason.OVERSIZED, f"inner packet of {len(packet)} octets")
+            return self.refuse(DropReason.OVERSIZED, f"inner packet of {len(packet)} octets")
         detail = f"{len(packet)} octets, but its header says {total_length(packet)}"
-        return self._refuse(DropReason.INNER_MALFORMED, detail)
+        return self.refuse(DropReason.INNER_MALFORMED, detail)
 
-    def _refuse(self, reason: DropReason, detail: str, sa: InboundSa | OutboundSa | None = None) -> Refused:
+    def refuse(self, reason: DropReason, detail: str, sa: InboundSa | OutboundSa | None = None) -> Refused:
+        """Count a refusal."""
         self._sad.count(reason, sa)
         return Refused(reason, detail)
 
 
-def _admits(sa: InboundSa, packet: bytes) -> bool:
-    """Whether the SA's selectors cover the packet; remembers its addresses where they alone decide."""
+def admitted(sa: InboundSa, packet: bytes) -> bool:
+    """Whether the SA's selectors cover the packet; remembers its addresses where they alone decide.
+
+    Raises DecodeError (INNER_MALFORMED).
+    """
+    if addresses(packet) == sa.accepted_addresses:
+        return True
     if not sa.selectors.covers_inbound(flow(packet)):
         return False
     if sa.selectors.addresses_only:

@@ -11,7 +11,8 @@ Rules:
    the pair: no file, no network but rtnetlink, no secret.
 2. Device and routes are fixed when it begins. It takes one address of each family that was asked for, of what
    a host may have, and takes away only what it gave: whoever takes the node over gets no more than that.
-3. It ends when the node's end of the pair is closed, however the node ends.
+3. It ends when the node's end of the pair is closed, however the node ends, and takes what it gave along: the
+   device may stay.
 """
 
 import contextlib
@@ -65,7 +66,7 @@ class Addresser:
         self._order(_REMOVE, address)
 
     def close(self) -> None:
-        """End the process. The addresses stay until the device is gone."""
+        """End the process, which takes its addresses away."""
         if self._end is not None:
             self._end.close()
             self._end = None
@@ -122,6 +123,12 @@ class _Device:
             return error.errno or errno.EIO
         return errno.EINVAL
 
+    def clear(self) -> None:
+        """Take everything away that was given; the device may be gone with it."""
+        for address in tuple(self._held.values()):
+            with contextlib.suppress(OSError):
+                self._remove(address)
+
     def _add(self, address: IPAddress) -> int:
         version = address.version
         if version not in self._versions or not is_host(address) or address.is_link_local:
@@ -177,6 +184,7 @@ def _let_go(end: socket.socket) -> None:
 def _serve(end: socket.socket, device: _Device) -> None:
     while order := end.recv(_ORDER):
         _answer(end, device.obey(order))
+    device.clear()
 
 
 def _answer(end: socket.socket, code: int) -> None:

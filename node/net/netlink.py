@@ -31,6 +31,7 @@ _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 # linux/if_addr.h, linux/if_link.h, linux/if.h
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
 _IFLA_MTU, _IFLA_AF_SPEC, _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE = 4, 26, 8, 1
+_IFLA_GSO_MAX_SEGS, _IFLA_GSO_MAX_SIZE, _IFLA_GSO_IPV4_MAX_SIZE = 40, 41, 63
 _IFF_UP = 0x1
 
 _HEADER = struct.Struct("=IHHII")
@@ -73,6 +74,17 @@ class Netlink:
             self._request(_RTM_NEWLINK, 0, fixed + quiet, "no IPv6 address of its own")
         body = _LINK.pack(0, 0, index, _IFF_UP, _IFF_UP) + _attribute(_IFLA_MTU, struct.pack("=I", mtu))
         self._request(_RTM_NEWLINK, 0, body, f"link {index} up, MTU {mtu}")
+
+    def bound_segments(self, index: int, segments: int, size: int) -> None:
+        """Let a packet that we are to cut have no more segments than this, and no more octets.
+
+        IPv4 has a bound of its own since Linux 6.3.
+        """
+        fixed = _LINK.pack(0, 0, index, 0, 0)
+        names = (_IFLA_GSO_MAX_SEGS, segments), (_IFLA_GSO_MAX_SIZE, size), (_IFLA_GSO_IPV4_MAX_SIZE, size)
+        for kind, value in names:
+            body = fixed + _attribute(kind, struct.pack("=I", value))
+            self._request(_RTM_NEWLINK, 0, body, f"link {index}: at most {segments} segments")
 
     def add_address(self, index: int, interface: Interface) -> None:
         """Give a link an address, as a host: routes are added one by one, on purpose."""

@@ -7,7 +7,8 @@ Rules:
 3. The bounding set is emptied as far as the kernel allows it (that needs SETPCAP, which a container does
    not have).
 4. One process alone keeps one capability, NET_ADMIN, and takes only orders of a fixed form
-   (`node.net.addresser`).
+   (`node.net.addresser`). Another one keeps what it takes to make the first ones again, and hears nobody
+   (`node.daemon.supervisor`).
 """
 
 import ctypes
@@ -23,10 +24,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 # linux/capability.h
 _CAPABILITY_VERSION_3 = 0x20080522
-_NET_ADMIN = 12
+_SETGID, _SETUID, _NET_ADMIN = 6, 7, 12
 
-#: The user of the image, see `User.auto`.
-IMAGE_USER = "ipsec"
+#: The users of the image: of the node, or of its IKE process, and of its ESP process.
+IMAGE_USER, IMAGE_ESP_USER = "ipsec", "ipsec-esp"
 #: The largest uid and gid; 2**32 - 1 means "leave it as it is" to setresuid(2).
 MAX_ID = 2**32 - 2
 
@@ -40,9 +41,9 @@ class User:
     name: str
 
 
-def find_user(text: str) -> User | None:
-    """The user for a setting: a name, `uid`, `uid:gid`, `auto` (the image's user where there is one) or
-    empty (None).
+def find_user(text: str, auto: str = IMAGE_USER) -> User | None:
+    """The user for a setting: a name, `uid`, `uid:gid`, `auto` (that one where there is such a user) or empty
+    (None).
 
     Raises ValueError for a name that does not exist and a number that is out of range.
     """
@@ -54,7 +55,7 @@ def find_user(text: str) -> User | None:
             raise ValueError(f"{text!r}: a uid or gid is at most {MAX_ID}")
         return User(int(uid), int(gid or uid), text)
     try:
-        entry = pwd.getpwnam(IMAGE_USER if text == "auto" else text)
+        entry = pwd.getpwnam(auto if text == "auto" else text)
     except KeyError:
         if text == "auto":
             return None
@@ -79,7 +80,7 @@ def drop(user: User | None) -> int:
     # SETPCAP, which this needs, goes with the uid.
     _empty_bounding()
     if user is not None:
-        _become(user)
+        become(user)
         # A change of uid sets the flag to what fs.suid_dumpable says.
         _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
@@ -93,13 +94,24 @@ def keep_net_admin(user: User | None) -> None:
     _empty_bounding()
     _prctl(_PR_SET_KEEPCAPS, 1)
     if user is not None:
-        _become(user)
+        become(user)
     _prctl(_PR_SET_KEEPCAPS, 0)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _set_capabilities(1 << _NET_ADMIN)
     harden()
     if effective_capabilities() != 1 << _NET_ADMIN:
         raise OSError("capabilities other than NET_ADMIN are still effective")
+
+
+def keep_to_fork(user: User | None, *, net_admin: bool) -> None:
+    """Stay who we are, and empty every capability set but for what a new process needs to become `user` and,
+    with `net_admin`, to set addresses. What is not held is not gained. Raises OSError.
+    """
+    _empty_bounding()
+    harden()
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    wanted = (1 << _SETGID | 1 << _SETUID) * (user is not None) | (1 << _NET_ADMIN) * net_admin
+    _set_capabilities(wanted & effective_capabilities())
 
 
 def _set_capabilities(mask: int) -> None:
@@ -110,7 +122,8 @@ def _set_capabilities(mask: int) -> None:
         raise _last_error("capset")
 
 
-def _become(user: User) -> None:
+def become(user: User) -> None:
+    """Become a user, and no one else. Raises OSError."""
     os.setgroups([])
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)

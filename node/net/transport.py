@@ -11,7 +11,7 @@ Rules:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -61,6 +61,11 @@ class Transport:
         """Failed sendings and receptions by errno name."""
         return sum((line.udp.errors for line in self), Counter())
 
+    @property
+    def shared(self) -> Line:
+        """What ESP shares with IKE."""
+        return self._nat
+
     def starting(self, *, shared: bool) -> UdpSocket:
         """Where an IKE SA begins: at the port that ESP shares where `shared`."""
         return self._nat.udp if shared else self._ike.udp
@@ -91,6 +96,12 @@ class Transport:
         if self.on_send is not None:
             self.on_send(path)
         return self._sockets[path.local_port].send(datagram, path)
+
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path) -> bool:
+        """As `send`, many datagrams of one size (`UdpSocket.send_many`)."""
+        if self.on_send is not None:
+            self.on_send(path)
+        return self._sockets[path.local_port].send_many(parts, size, path)
 
     def send_message(self, message: bytes, path: Path) -> bool:
         """Send an IKE message, as it looks on that port."""

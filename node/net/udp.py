@@ -4,21 +4,28 @@ Rules:
 
 1. An answer leaves from the address the request came to (IP_PKTINFO, IPV6_PKTINFO).
 2. Errors of the network never end the node: they are counted by name.
+3. Many datagrams of one size go and come in one call where the kernel can do that (UDP_SEGMENT, UDP_GRO).
+   Where a route cannot, its peer gets them one by one from then on.
 """
 
 import errno
 import socket
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import NamedTuple, TypeVar
 
 from node.model.message import Path
+from node.net import reuseport
 from node.net.hosts import host_of, socket_address, unscoped
+from node.net.steer import Port
 
 #: The largest UDP payload there is, and one more so that nothing is cut unseen.
 RECEIVE_SIZE = 65_535
-#: Socket buffers in octets: some hundred full datagrams while the process is busy with an exponentiation.
-BUFFER = 1024 * 1024
+#: Socket buffers in octets, for while the process is busy: some hundred full datagrams of IKE, some
+#: thousand of ESP. Without NET_ADMIN the kernel may give less (net.core.rmem_max, wmem_max).
+BUFFER, ESP_BUFFER = 1024 * 1024, 8 * 1024 * 1024
 
 #: linux/in.h; the socket module of Python 3.11 does not have it.
 _IP_PKTINFO = 8
@@ -35,19 +42,51 @@ _TRANSIENT = frozenset(
     | {errno.EADDRNOTAVAIL, errno.EPROTO, errno.ENOPROTOOPT, errno.EAFNOSUPPORT}
 )
 
+# linux/udp.h, asm-generic/socket.h
+_UDP_SEGMENT, _UDP_GRO = 103, 104
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_SEGMENT = struct.Struct("=H")
+_GRO = struct.Struct("=i")
+#: Octets of ancillary data: the address the datagram came to, and the size of each where there are many.
+_ANCILLARY = socket.CMSG_SPACE(_PKTINFO6.size) + socket.CMSG_SPACE(_GRO.size)
+
+#: Why many datagrams cannot leave at once on a route: its device makes no checksums, its MTU is too small for
+#: them, or the kernel does not know how.
+_NOT_TOGETHER = frozenset({errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
+#: Paths, and peers without segments, that are remembered.
+MAX_REMEMBERED = 256
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Received(NamedTuple):
+    """Datagrams that came on one path: `size` octets in all, `each` in every one but the last, which may have
+    fewer.
+    """
+
+    size: int
+    each: int
+    path: Path
+
+
+#: How `sendmsg` is told our address, and the peer's.
+_Way = tuple[list[tuple[int, int, bytes]], tuple[str, int] | tuple[str, int, int, int]]
+
 
 class UdpSocket:
     """A bound, non-blocking UDP socket. Raises OSError where it cannot be bound.
 
-    `carries_esp` is what its paths say of it.
+    `carries_esp` is what its paths say of it. `shared`: the port may have a socket of ours already.
     """
 
-    def __init__(self, address: str, port: int, *, carries_esp: bool = True) -> None:
+    def __init__(self, address: str, port: int, *, carries_esp: bool = True, shared: bool = False) -> None:
         self._carries_esp = carries_esp
         self._v6 = ip_address(address).version == 6
         self._socket = socket.socket(socket.AF_INET6 if self._v6 else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._prepare()
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
             self._socket.bind(socket_address(address, port))
         except OSError:
             self._socket.close()
@@ -57,16 +96,44 @@ class UdpSocket:
         self.port: int = own[1]
         #: Failed sendings and receptions by errno name.
         self.errors: Counter[str] = Counter()
+        self._together = self._has(_UDP_SEGMENT, 0)
+        self._one_by_one: set[str] = set()
+        self._ways: dict[Path, _Way] = {}
+        self._paths: dict[tuple[object, ...], Path] = {}
 
     def _prepare(self) -> None:
         self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        for force, ask in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+            size = ESP_BUFFER if self._carries_esp else BUFFER
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, force, size)
+            except PermissionError:
+                self._socket.setsockopt(socket.SOL_SOCKET, ask, size)
         if self._v6:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+    def split(self, port: Port) -> "UdpSocket":
+        """A second socket on this port, for everything that is not IKE (`node.net.reuseport`).
+
+        Raises OSError where the kernel cannot choose between them; then this one gets all, as before.
+        """
+        self._share(True)
+        other = None
+        try:
+            other = UdpSocket(self.address, self.port, carries_esp=self._carries_esp, shared=True)
+            reuseport.attach(self._socket, reuseport.program(port))
+        except OSError:
+            if other is not None:
+                other.close()
+            self._share(False)
+            raise
+        return other
+
+    def _share(self, yes: bool) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, yes)
 
     def fileno(self) -> int:
         """The descriptor, for the event loop."""
@@ -76,27 +143,102 @@ class UdpSocket:
         """Give the port back."""
         self._socket.close()
 
+    def gather(self) -> bool:
+        """From now on let the kernel put datagrams together, for `receive_into`. False where it cannot."""
+        return self._has(_UDP_GRO, 1)
+
     def receive(self) -> tuple[bytes, Path] | None:
         """The next datagram and its path, or None where there is none now."""
         try:
-            datagram, ancillary, _, source = self._socket.recvmsg(RECEIVE_SIZE, 64)
-        except BlockingIOError:
-            return None
+            datagram, ancillary, _, source = self._socket.recvmsg(RECEIVE_SIZE, _ANCILLARY)
         except OSError as error:
-            self._count(error)
+            self._missed(error)
             return None
-        local = self._destination(ancillary) or unscoped(self.address)
-        return datagram, Path(local, self.port, host_of(source), source[1], self._carries_esp)
+        return datagram, self._path(ancillary, source)
+
+    def receive_into(self, buffer: bytearray) -> Received | None:
+        """The next datagrams that the kernel put together, or None where there are none now."""
+        try:
+            size, ancillary, _, source = self._socket.recvmsg_into([buffer], _ANCILLARY)
+        except OSError as error:
+            self._missed(error)
+            return None
+        each = size
+        for level, kind, octets in ancillary:
+            if (level, kind) == (socket.IPPROTO_UDP, _UDP_GRO) and len(octets) >= _GRO.size:
+                each = _GRO.unpack_from(octets)[0]
+        return Received(size, each if 0 < each < size else size, self._path(ancillary, source))
 
     def send(self, datagram: bytes, path: Path) -> bool:
         """Send on a path, from its local address. False where the kernel refused, which is counted."""
+        return self._send((datagram,), path)
+
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path) -> bool:
+        """Send datagrams of `size` octets, at most `MAX_DATAGRAMS` and `MAX_OCTETS` (node.esp.packet).
+
+        Each of the parts holds one or more of them, and the last may be smaller. False where one was refused.
+        """
+        if self._together and path.peer_host not in self._one_by_one:
+            try:
+                own, target = self._way(path)
+                segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT.pack(size))
+                self._socket.sendmsg(parts, [*own, segment], 0, target)
+            except OSError as error:
+                if error.errno in _NOT_TOGETHER:
+                    self._separate(path.peer_host)
+                elif error.errno != errno.ENOBUFS:
+                    self._count(error, sum(-(-len(part) // size) for part in parts))
+                    return False
+                # A full queue may still have room for some of them.
+            else:
+                return True
+        ones = [memoryview(part)[at : at + size] for part in parts for at in range(0, len(part), size)]
+        return all([self._send((one,), path) for one in ones])
+
+    def _send(self, parts: Sequence[bytes | memoryview], path: Path) -> bool:
         try:
-            target = socket_address(path.peer_host, path.peer_port)
-            self._socket.sendmsg([datagram], self._source(path.local_host), 0, target)
+            own, target = self._way(path)
+            self._socket.sendmsg(parts, own, 0, target)
         except OSError as error:
             self._count(error)
             return False
         return True
+
+    def _separate(self, host: str) -> None:
+        """Send to this peer one by one; with very many such peers, to all."""
+        self._one_by_one.add(host)
+        self._together = len(self._one_by_one) <= MAX_REMEMBERED
+
+    def _has(self, option: int, value: int) -> bool:
+        try:
+            self._socket.setsockopt(socket.IPPROTO_UDP, option, value)
+        except OSError:
+            return False
+        return True
+
+    def _missed(self, error: OSError) -> None:
+        if not isinstance(error, BlockingIOError):
+            self._count(error)
+
+    def _way(self, path: Path) -> _Way:
+        """Raises OSError (ENODEV) where there is no such interface."""
+        way = self._ways.get(path)
+        if way is None:
+            way = self._source(path.local_host), socket_address(path.peer_host, path.peer_port)
+            # The number that the name of an interface stands for may change.
+            if "%" not in path.peer_host:
+                _remember(self._ways, path, way)
+        return way
+
+    def _path(self, ancillary: list[tuple[int, int, bytes]], source: tuple[str, int]) -> Path:
+        key = source, next((octets for level, _, octets in ancillary if level != socket.IPPROTO_UDP), b"")
+        path = self._paths.get(key)
+        if path is None:
+            local = self._destination(ancillary) or unscoped(self.address)
+            path = Path(local, self.port, host_of(source), source[1], self._carries_esp)
+            if "%" not in path.peer_host:
+                _remember(self._paths, key, path)
+        return path
 
     def path_to(self, host: str, port: int) -> Path:
         """The path on which datagrams to a peer leave: the kernel's choice of our address. Raises OSError."""
@@ -106,6 +248,10 @@ class UdpSocket:
             # Connecting a UDP socket sends nothing; it asks the routing table.
             probe.connect(socket_address(host, port))
             return Path(unscoped(probe.getsockname()[0]), self.port, host, port, self._carries_esp)
+
+    def reaches(self, path: Path) -> bool:
+        """Whether datagrams can leave on `path` from here: it is of our family."""
+        return ip_address(path.local_host).version == self.version
 
     def owns(self, host: str) -> bool:
         """Whether datagrams can leave from this address."""
@@ -125,10 +271,10 @@ class UdpSocket:
         """4 or 6."""
         return 6 if self._v6 else 4
 
-    def _count(self, error: OSError) -> None:
+    def _count(self, error: OSError, times: int = 1) -> None:
         if error.errno not in _TRANSIENT:
             raise error
-        self.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+        self.errors[errno.errorcode.get(error.errno or 0, "unknown")] += times
 
     def _destination(self, ancillary: list[tuple[int, int, bytes]]) -> str | None:
         for level, kind, octets in ancillary:
@@ -144,3 +290,10 @@ class UdpSocket:
             return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(packed, 0))]
         packed = socket.inet_pton(socket.AF_INET, host)
         return [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO4.pack(0, packed, bytes(4)))]
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    """Never more than so many: whoever sends from many addresses makes us forget, and no more."""
+    if len(known) >= MAX_REMEMBERED:
+        known.clear()
+    known[key] = value

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from node.ike.children import LINGER
+from node.ike.outputs import InstallOutbound, RemoveOutbound
 from node.ike.settings import Lifetime, Settings
 from node.model.events import EventName as E
 from tests.engine.harness import INITIATOR, RESPONDER, Pair, variant
@@ -60,6 +61,16 @@ def test_a_child_sa_is_replaced(pair: Pair, role: Role) -> None:
         assert [e for e in node.names() if e is E.CHILD_SA_REKEYED] == [E.CHILD_SA_REKEYED]
     assert child_of(one).local == old.local
     assert child_of(one).inbound != old.inbound
+
+
+def test_no_packet_finds_neither_the_old_nor_the_new_one(pair: Pair, role: Role) -> None:
+    """Outputs are carried out one by one, and packets may leave in between."""
+    one, other = role(pair.establish())
+    rekey_child(pair, one)
+    pair.drive()
+    for node in (one, other):
+        turns = [type(o) for o in node.outputs if isinstance(o, InstallOutbound | RemoveOutbound)]
+        assert turns == [InstallOutbound, InstallOutbound, RemoveOutbound]
 
 
 def test_what_was_replaced_still_receives_but_sends_no_more(pair: Pair, role: Role) -> None:

@@ -54,6 +54,16 @@ end.send(struct.pack("=IHHIIBxHiII", 32, 17, 5, 1, 0, 0, 0, index, 0, 0))
 if code := struct.unpack_from("=i", end.recv(8192), 16)[0]:
     raise SystemExit(os.strerror(-code))
 """
+#: Kills a process as its own user does: root in a container has no capability to.
+KILL = """
+import os, signal, sys
+pid = int(sys.argv[1])
+status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status"))
+group, user = (int(status[name].split()[0]) for name in ("Gid", "Uid"))
+os.setresgid(group, group, group)
+os.setresuid(user, user, user)
+os.kill(pid, signal.SIGKILL)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +84,24 @@ class Broken:
         assert answer.code == 0, answer.err
         return set(answer.out.split())
 
-    def wait(self, node: str, name: str) -> NodeEvent:
+    def kill(self, node: str, process: str) -> None:
+        """Kill one of the processes of a node."""
+        lab = self.backend.lab(self.outcome.plan.lab)
+        pid = lab.control(node, ["status"], 20)["processes"][process]["pid"]
+        answer = lab.ask(node, ["python3", "-c", KILL, str(pid)], 60)
+        assert answer.code == 0, answer.err
+
+    def wait(self, node: str, name: str, **fields: object) -> NodeEvent:
         """Wait until the node tells of it."""
         follower, seen = self.backend.lab(self.outcome.plan.lab).follow([node], live=True), []
         try:
             while (told := follower.next(20.0)) is not None:
                 seen.append(told)
-                if isinstance(told, NodeEvent) and told.name == name:
+                if (
+                    isinstance(told, NodeEvent)
+                    and told.name == name
+                    and fields.items() <= told.fields.items()
+                ):
                     return told
         finally:
             follower.close()
@@ -149,6 +170,36 @@ def test_the_process_with_the_keys_is_killed(kind: Kind, tmp_path: Path) -> None
     with broken(kind) as lab, from_inside(lab, "initiator") as send:
         lab.backend.lab(lab.outcome.plan.lab).kill("initiator")
         assert send() == ({"EHOSTUNREACH"} if kind is NetnsBackend else set())
+        assert lab.found(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_the_esp_process_is_killed(kind: Kind, tmp_path: Path) -> None:
+    """The device stays, and nobody reads from it until there is another one, with new keys."""
+    with broken(kind) as lab:
+        lab.kill("initiator", "esp")
+        assert lab.send("initiator") == {"sent"}
+        assert lab.wait("initiator", "process_died").fields["signal"] == "SIGKILL"
+        renewed = lab.wait("initiator", "child_sa_rekeyed").fields["inbound_spi"]
+        assert lab.send("initiator") == {"sent"}
+        handle = lab.backend.lab(lab.outcome.plan.lab)
+        told = handle.control("initiator", ["status"], 20)
+        assert [sa["inbound_spi"] for sa in told["child_sas"]] == [renewed]
+        assert told["child_sas"][0]["outbound_packets"] > 0
+        assert told["processes"]["esp"]["restarts"] == 1
+        assert lab.found(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_the_ike_process_is_killed(kind: Kind, tmp_path: Path) -> None:
+    """The other one goes on with the keys that it has, until a new IKE process has made new ones."""
+    with broken(kind) as lab:
+        lab.kill("initiator", "ike")
+        assert lab.send("initiator") == {"sent"}
+        assert lab.wait("initiator", "process_died").fields["process"] == "ike"
+        lab.wait("initiator", "process_started", process="ike", restarts=1)
+        lab.wait("responder", "ike_sa_deleted")
+        assert lab.send("initiator") == {"sent"}
         assert lab.found(tmp_path / "run") == []
 
 

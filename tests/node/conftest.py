@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -196,3 +197,61 @@ def nat_port(node: Process) -> int:
     """The port that IKE and ESP of a node share."""
     port: int = node.wait_for("udp_bound", carries=["ike", "esp"])["port"]
     return port
+
+
+def why_no_tun() -> str | None:
+    """What is missing for nodes with TUN devices in network namespaces, None where nothing is."""
+    if os.geteuid() != 0:
+        return "needs uid 0"
+    if not Path("/dev/net/tun").exists():
+        return "there is no /dev/net/tun"
+    if shutil.which("ip") is None or shutil.which("unshare") is None:
+        return "needs ip and unshare to make namespaces"
+    probe = "from node.net.tun import Tun; Tun('probe0').close()"
+    command = ["unshare", "-n", sys.executable, "-c", probe]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    return (
+        None if done.returncode == 0 else f"cannot make a TUN device: {done.stderr.strip().splitlines()[-1:]}"
+    )
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def namespaces() -> Iterator[tuple[str, str]]:
+    """Two network namespaces, joined by a veth pair."""
+    left, right = f"ipseclab-i-{os.getpid()}", f"ipseclab-r-{os.getpid()}"
+    ends = (f"vi{os.getpid()}", f"vr{os.getpid()}")
+    try:
+        for name in (left, right):
+            _ip("netns", "add", name)
+        _ip("link", "add", ends[0], "netns", left, "type", "veth", "peer", ends[1], "netns", right)
+        for name, end, address in ((left, ends[0], "192.0.2.1/24"), (right, ends[1], "192.0.2.2/24")):
+            _ip("-n", name, "address", "add", address, "dev", end)
+            _ip("-n", name, "link", "set", end, "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+        yield left, right
+    finally:
+        for name in (left, right):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@pytest.fixture
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Credentials that belong to the user the nodes become, in a directory that it can reach."""
+    root = Path(
+        subprocess.run(
+            ["mktemp", "-d", "/tmp/ipseclab-XXXXXX"], capture_output=True, text=True
+        ).stdout.strip()
+    )
+    try:
+        make_credentials(root / "ipsec" / "certs")
+        for path in (root, *root.rglob("*")):
+            os.chown(path, 10001, 10001)
+        yield root
+    finally:
+        shutil.rmtree(root)

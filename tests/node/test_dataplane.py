@@ -1,15 +1,14 @@
 """The end of a Child SA: it is announced, it is for good, and nothing leaves in clear (child.max_packets)."""
 
-import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from node.control import client
 from node.daemon.dataplane import DataPlane
 from node.errors import DropReason
+from node.esp.sad import RekeyNeeded
 from node.esp.tunnel import Incoming
 from node.eventlog import EventLog
 from node.model.message import Path as NetPath
@@ -30,19 +29,20 @@ class Wire(UdpSocket):
         return True
 
 
-def _plane(max_packets: int) -> tuple[DataPlane, Wire, list[dict[str, Any]], EventLog]:
-    told: list[dict[str, Any]] = []
-    log = EventLog("n", lambda line: told.append(json.loads(line)), None, Palette(False))
+def _plane(max_packets: int) -> tuple[DataPlane, Wire, list[RekeyNeeded], EventLog]:
+    expired: list[RekeyNeeded] = []
+    log = EventLog("n", None, None, Palette(False))
     wire = Wire()
     plane = DataPlane(wire, log, Octets(3), max_packets)
+    plane.expired = expired.append
     plane.add_inbound(child())
     plane.add_outbound(child())
-    return plane, wire, told, log
+    return plane, wire, expired, log
 
 
 @pytest.mark.parametrize("limit", [1, 2, 8, 100])
 def test_a_child_sa_ends_for_good(limit: int) -> None:
-    plane, wire, told, log = _plane(limit)
+    plane, wire, expired, log = _plane(limit)
     peer = end(mirrored(child()))
     for number in range(limit + 50):
         plane.packet(ipv4(LOCAL, PEER, f"packet {number}".encode()))
@@ -51,20 +51,17 @@ def test_a_child_sa_ends_for_good(limit: int) -> None:
     assert all(isinstance(found, Incoming) for found in opened)
     assert b"packet" not in b"".join(wire.sent)
     assert log.dropped == {DropReason.ESP_SEQUENCE_EXHAUSTED: 50}
-    names = [event["event"] for event in told if event["event"] != "packet_dropped"]
-    expected = ["child_sa_expired"] if limit < 8 else ["child_sa_expiring", "child_sa_expired"]
-    assert names == expected
-    assert {(e["inbound_spi"], e["outbound_spi"]) for e in told if "inbound_spi" in e} == {
-        ("c0000001", "d0000002")
-    }
+    spis = bytes.fromhex("c0000001"), bytes.fromhex("d0000002")
+    at_the_end = RekeyNeeded(*spis, True)
+    assert expired == ([at_the_end] if limit < 8 else [RekeyNeeded(*spis, False), at_the_end])
 
 
 def test_without_a_limit_the_sequence_numbers_are_the_limit() -> None:
-    plane, wire, told, _ = _plane(0)
+    plane, wire, expired, log = _plane(0)
     for _ in range(300):
         plane.packet(ipv4(LOCAL, PEER, b"x"))
     assert len(wire.sent) == 300
-    assert told == []
+    assert (expired, log.dropped) == ([], {})
 
 
 def test_an_expired_child_sa_still_receives() -> None:

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
@@ -248,6 +248,9 @@ class Plane:
     def send(self, datagram: bytes, path: Path) -> bool:
         self.sent.append((datagram, path))
         return True
+
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path) -> bool:
+        return all([self.send(bytes(part), path) for part in parts])
 
     def packet(self) -> bytes:
         found = self.peer.tunnel.encapsulate(ipv4(PEER, LOCAL, b"hello"))

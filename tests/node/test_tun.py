@@ -10,33 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.node.conftest import ROOT, Spawn, make_credentials
+from tests.node.conftest import ROOT, Spawn, why_no_tun
 
-
-def _obstacle() -> str | None:
-    if os.geteuid() != 0:
-        return "needs uid 0"
-    if not Path("/dev/net/tun").exists():
-        return "there is no /dev/net/tun"
-    if shutil.which("ip") is None or shutil.which("unshare") is None:
-        return "needs ip and unshare to make namespaces"
-    probe = "from node.net.tun import Tun; Tun('probe0').close()"
-    command = ["unshare", "-n", sys.executable, "-c", probe]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    return (
-        None if done.returncode == 0 else f"cannot make a TUN device: {done.stderr.strip().splitlines()[-1:]}"
-    )
-
-
-OBSTACLE = _obstacle()
+OBSTACLE = why_no_tun()
 pytestmark = [
     pytest.mark.root,
     pytest.mark.tun,
@@ -57,10 +38,6 @@ show("route")
 tun.close()
 show("route")
 """
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
 def test_addresses_and_routes_and_what_stays_when_the_device_is_gone() -> None:
@@ -93,42 +70,6 @@ def test_kernel_errors_say_what_was_asked_for() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "(route to 10.2.0.0/24)" in done.stdout
-
-
-@pytest.fixture
-def namespaces() -> Iterator[tuple[str, str]]:
-    """Two network namespaces, joined by a veth pair."""
-    left, right = f"ipseclab-i-{os.getpid()}", f"ipseclab-r-{os.getpid()}"
-    ends = (f"vi{os.getpid()}", f"vr{os.getpid()}")
-    try:
-        for name in (left, right):
-            _ip("netns", "add", name)
-        _ip("link", "add", ends[0], "netns", left, "type", "veth", "peer", ends[1], "netns", right)
-        for name, end, address in ((left, ends[0], "192.0.2.1/24"), (right, ends[1], "192.0.2.2/24")):
-            _ip("-n", name, "address", "add", address, "dev", end)
-            _ip("-n", name, "link", "set", end, "up")
-            _ip("-n", name, "link", "set", "lo", "up")
-        yield left, right
-    finally:
-        for name in (left, right):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-
-
-@pytest.fixture
-def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Credentials that belong to the user the nodes become, in a directory that it can reach."""
-    root = Path(
-        subprocess.run(
-            ["mktemp", "-d", "/tmp/ipseclab-XXXXXX"], capture_output=True, text=True
-        ).stdout.strip()
-    )
-    try:
-        make_credentials(root / "ipsec" / "certs")
-        for path in (root, *root.rglob("*")):
-            os.chown(path, 10001, 10001)
-        yield root
-    finally:
-        shutil.rmtree(root)
 
 
 @pytest.mark.parametrize("ping_group", ["0 2147483647", "1 0"], ids=["icmp-socket", "raw"])

@@ -91,3 +91,55 @@ def test_names_resolve_to_addresses_of_one_family() -> None:
     for host in ("a..b", "x" * 300, "no such host.invalid"):
         with pytest.raises(OSError, match=r"resolve|no host name"):
             addresses(host, 8000, 4)
+
+
+def test_many_datagrams_go_and_come_together() -> None:
+    sender, receiver = UdpSocket("127.0.0.1", 0), UdpSocket("127.0.0.1", 0)
+    if not receiver.gather():
+        pytest.skip("this kernel does not put datagrams together")
+    path = sender.path_to("127.0.0.1", receiver.port)
+    sent = b"".join(bytes([n]) * 1000 for n in range(40))
+    assert sender.send_many([memoryview(sent), b"tail"], 1000, path)
+    found, inbox = b"", bytearray(RECEIVE_SIZE)
+    while len(found) < len(sent) + 4:
+        select.select([receiver], [], [], 10)
+        received = receiver.receive_into(inbox)
+        assert received is not None
+        assert received.each in (1000, received.size)
+        assert (received.path.local_host, received.path.peer_port) == ("127.0.0.1", sender.port)
+        found += inbox[: received.size]
+    assert found == sent + b"tail"
+    sender.close()
+    receiver.close()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EMSGSIZE, errno.EINVAL])
+def test_a_route_that_cannot_take_many_gets_them_one_by_one_for_good(
+    monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    sender, receiver = UdpSocket("127.0.0.1", 0), UdpSocket("127.0.0.1", 0)
+    path, together = sender.path_to("127.0.0.1", receiver.port), []
+
+    class Route:
+        """Takes single datagrams only."""
+
+        def __init__(self, real: socket.socket) -> None:
+            self._real = real
+
+        def sendmsg(self, parts: list[bytes], own: list[tuple[int, int, bytes]], *rest: object) -> int:
+            if any(level == socket.IPPROTO_UDP for level, _, _ in own):
+                together.append(parts)
+                raise OSError(error, "no")
+            return self._real.sendmsg(parts, own, *rest)  # type: ignore[arg-type]
+
+        def close(self) -> None:
+            self._real.close()
+
+    monkeypatch.setattr(sender, "_socket", Route(sender._socket))
+    for _ in range(2):
+        assert sender.send_many([b"a" * 10 + b"b" * 10, b"c"], 10, path)
+        assert [_receive(receiver)[0] for _ in range(3)] == [b"a" * 10, b"b" * 10, b"c"]
+    assert len(together) == 1
+    assert not sender.errors
+    sender.close()
+    receiver.close()

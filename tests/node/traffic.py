@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from node.daemon.dataplane import Origin
+from node.daemon.dataplane import DataPlane, Origin
 from node.daemon.node import Node
 from node.esp.ip import pack_udp, udp_payload
 from tests.node.loopback import Ends, agree
@@ -63,7 +63,9 @@ class Traffic:
     def __init__(self, ends: Ends, rate: float) -> None:
         there = Stream(ends.initiator, INITIATOR, RESPONDER)
         back = Stream(ends.responder, RESPONDER, INITIATOR)
-        ends.responder.plane.deliver, ends.initiator.plane.deliver = there.take, back.take
+        for node, stream in ((ends.responder, there), (ends.initiator, back)):
+            assert isinstance(node.plane, DataPlane)
+            node.plane.deliver = stream.take
         self.streams, self._rate = (there, back), rate / 2
         self._task: asyncio.Task[None] | None = None
 

@@ -22,6 +22,7 @@ from node.config import Sources, load
 from node.crypto import aead
 from node.daemon.assembly import PROFILES, endpoint
 from node.daemon.credentials import load as load_credentials
+from node.daemon.dataplane import DataPlane
 from node.daemon.node import Node
 from node.daemon.start import Started
 from node.esp.ip import Echo, pack, pack_echo, pack_udp
@@ -58,6 +59,10 @@ class Wire(UdpSocket):
         self._ends = socket.socketpair()
         self._v6 = False
         self.sent: list[tuple[bytes, Path]] = []
+        self.waiting: list[tuple[bytes, Path]] = []
+
+    def receive(self) -> tuple[bytes, Path] | None:
+        return self.waiting.pop(0) if self.waiting else None
 
     def fileno(self) -> int:
         return self._ends[0].fileno()
@@ -120,6 +125,11 @@ class Side:
     def address(self) -> tuple[str, int]:
         return self.wire.address, self.wire.port
 
+    @property
+    def plane(self) -> DataPlane:
+        assert isinstance(self.node.plane, DataPlane)
+        return self.node.plane
+
     def established(self) -> list[IkeSa]:
         return [sa for sa in self.node.endpoint._sas.values() if sa.phase == "ESTABLISHED"]
 
@@ -160,8 +170,9 @@ class Stage:
     def hand(self, side: Side, octets: bytes, source: tuple[str, int]) -> None:
         """Let a node receive a datagram; nothing may be raised, whatever it is."""
         path = Path(*side.address, *source)
+        side.wire.waiting.append((octets, path))
         with self._watch:
-            side.node._datagram(octets, path)
+            side.node._on_udp(side.wire)
         self.measured.add(self._watch, octets)
 
     def initiate(self) -> None:

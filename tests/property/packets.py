@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 
 from node.crypto import aead
+from node.daemon.dataplane import Origin
 from node.esp.ip import Echo, pack, pack_echo, pack_udp
 from node.esp.packet import NEXT_HEADER_IPV4, alignment, trailer
 from node.model.child import ChildSa
@@ -52,20 +53,20 @@ class Receiver:
     def __init__(self, stage: Stage, side: Side) -> None:
         self._stage, self._side = stage, side
         (self.child,) = (o.child for sa in side.established() for o in sa.children.values())
-        self._inbound = side.node.plane._sad.by_spi[int.from_bytes(self.child.inbound_spi)]
+        self._inbound = side.plane._sad.by_spi[int.from_bytes(self.child.inbound_spi)]
         self.delivered = 0
-        onwards = side.node.plane.deliver
+        onwards = side.plane.deliver
 
-        def deliver(packet: bytes, origin: object) -> None:
+        def deliver(packet: bytes, origin: Origin) -> None:
             self.delivered += 1
-            onwards(packet, origin)  # type: ignore[arg-type]
+            onwards(packet, origin)
 
-        side.node.plane.deliver = deliver
+        side.plane.deliver = deliver
 
     @property
-    def window(self) -> tuple[int, int]:
-        """The highest number seen, and the mask of those before it."""
-        return self._inbound.window.top, self._inbound.window._seen
+    def window(self) -> tuple[int, tuple[int, ...]]:
+        """The highest number seen, and those that it remembers."""
+        return self._inbound.window.top, tuple(self._inbound.window._ring)
 
     @property
     def counted(self) -> int:
@@ -156,7 +157,7 @@ def sealed(child: ChildSa, sealer: Sealer, sequence: int, plain: bytes) -> bytes
 
 def _sent(side: Side, packet: bytes) -> bytes:
     """The ESP packet that the data path makes of an inner one."""
-    assert side.node.plane.packet(packet) is not None
+    side.plane.packet(packet)
     ((octets, _),) = side.wire.sent
     side.wire.sent.clear()
     return octets

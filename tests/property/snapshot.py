@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
+from node.daemon.dataplane import DataPlane
 from node.daemon.node import Node
 
 #: Attributes that are no state: configuration, ports, counters, queues that are emptied at once, caches.
@@ -67,6 +68,7 @@ class Snapshot:
 
     def _look(self) -> list[_Held]:
         found: dict[int, _Held] = {}
+        assert isinstance(self._node.plane, DataPlane)
         pending: list[Any] = [self._node.endpoint, self._node.plane._sad, self._node._initiated]
         aside: list[Any] = []
         _collect(pending, aside, found, judged=True)

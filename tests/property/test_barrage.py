@@ -103,12 +103,12 @@ def _timer(stage: Stage) -> None:
 
 
 def _replay(stage: Stage) -> None:
-    (sa,) = stage.responder.node.plane._sad.by_spi.values()
+    (sa,) = stage.responder.plane._sad.by_spi.values()
     sa.window.mark(7)
 
 
 def _sequence(stage: Stage) -> None:
-    (entry,) = stage.responder.node.plane._sad._entries.values()
+    (entry,) = stage.responder.plane._sad._entries.values()
     assert entry.outbound is not None
     entry.outbound.sequence += 1
 

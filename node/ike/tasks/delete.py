@@ -107,11 +107,12 @@ def remove(sa: IkeSa, spi: bytes, now: float) -> None:
     if heir is None:
         sa.remove_child(spi)
         return
+    if heir.silent and heir.state is not ChildState.DELETING:
+        # Before the old one falls silent: no packet finds none of them.
+        give_voice(sa, heir, spi)
     sa.remove_child(spi, now + LINGER)
     if heir.state is ChildState.DELETING:
         sa.ask(DeleteChild(sa, heir.child.inbound_spi), now)
-    elif heir.silent:
-        give_voice(sa, heir, spi)
 
 
 def give_voice(sa: IkeSa, owned: OwnedChild, replaces: bytes) -> None:

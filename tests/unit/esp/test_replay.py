@@ -2,12 +2,13 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import DropReason, LocalMisuse
-from node.esp.replay import MAX_WINDOW, MIN_WINDOW, SUBSPACE, ReplayWindow
+from node.esp.replay import LAST_SEQUENCE, MAX_WINDOW, MIN_WINDOW, SUBSPACE, ReplayWindow
 from tests.property.stopwatch import Stopwatch
 
 STALE, REPLAYED = DropReason.ESP_STALE, DropReason.ESP_REPLAYED
@@ -105,7 +106,7 @@ def test_equals_the_naive_model(size: int, numbers: list[int], passes: list[bool
         assert window.top == naive.top
 
 
-@pytest.mark.parametrize("size", [64, 1024])
+@pytest.mark.parametrize("size", [64, 8192])
 def test_a_million_packets_reordered_and_duplicated(size: int) -> None:
     """Reordering below the window and one duplicate in ten: each number is accepted exactly once."""
     chosen, total = random.Random(size), 1_000_000
@@ -178,3 +179,41 @@ def test_extension_finds_every_number_near_the_window(size: int, top: int, data:
     window.top = top
     number = data.draw(st.integers(max(1, top - size + 1), top + SUBSPACE - size))
     assert window.extend(number & 0xFFFFFFFF) == number
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(MIN_WINDOW, 100),
+    st.lists(st.lists(st.integers(1, 90), min_size=1, max_size=150), min_size=1, max_size=4),
+    st.integers(0, 1 << 40),
+)
+def test_marking_many_at_once_is_marking_each(size: int, steps: list[list[int]], start: int) -> None:
+    window, singly = ReplayWindow(size), ReplayWindow(size)
+    at = start
+    for run in steps:
+        numbers = [at := at + step for step in run]
+        window.mark_rising(np.array(numbers, np.uint64))
+        for number in numbers:
+            singly.mark(number)
+        around = range(at - 2 * size, at + 3)
+        assert [window.check(n) for n in around] == [singly.check(n) for n in around]
+        assert window.top == singly.top == at
+
+
+def test_a_number_beyond_the_last_is_refused() -> None:
+    window = ReplayWindow(64)
+    window.mark(LAST_SEQUENCE)
+    assert window.check(window.extend(0)) == STALE
+    assert window.check(LAST_SEQUENCE + 1) == STALE
+
+
+def test_the_cost_does_not_grow_with_the_window() -> None:
+    spent = {}
+    for size in (MIN_WINDOW, MAX_WINDOW):
+        window = ReplayWindow(size)
+        with Stopwatch() as watch:
+            for number in range(1, 200_000, 7):
+                window.check(number)
+                window.mark(number)
+        spent[size] = watch.own
+    assert spent[MAX_WINDOW] < 3 * spent[MIN_WINDOW]

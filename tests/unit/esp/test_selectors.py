@@ -5,14 +5,14 @@ from ipaddress import ip_address
 
 import pytest
 
+from node.crypto.aead import sealer
 from node.errors import LocalMisuse
 from node.esp.inner import NO_PORT, NO_PROTOCOL, Flow
 from node.esp.sa import OutboundSa
 from node.esp.selectors import Selectors
 from node.esp.spd import MAX_REMEMBERED, Spd
 from node.model.selectors import TrafficSelector
-from tests.unit.esp.support import PATH, selectors, v4
-from tests.unit.esp.test_packet import GCM
+from tests.unit.esp.support import GCM, PATH, Octets, keys, selectors, v4
 
 
 def narrow(network: str, protocol: int = 0, first: int = 0, last: int = 65535) -> tuple[TrafficSelector, ...]:
@@ -85,7 +85,8 @@ def test_both_sides_need_selectors() -> None:
 
 def outbound(serial: int, *peer: str, local: str = "10.0.0.0/8") -> OutboundSa:
     policy = Selectors(selectors(local), selectors(*peer))
-    return OutboundSa(serial.to_bytes(4), GCM, PATH, policy, False, serial, 1 << 31)
+    protection = sealer(GCM.encr, GCM.integ, keys(GCM, 1), Octets())
+    return OutboundSa(serial.to_bytes(4), protection, PATH, policy, False, serial, 1 << 31)
 
 
 def serials(spd: Spd, destination: str, source: str = "10.0.0.1") -> list[int]:

@@ -1,0 +1,219 @@
+"""The two ways of a packet, from descriptor to descriptor: UDP socket to TUN device, and back.
+
+    on_udp   UDP socket -> which kind (node.net.steer) -> SAD -> inner packet -> TUN device
+    on_tun   TUN device -> SAD -> ESP packet -> UDP socket
+
+Rules:
+
+1. Each wakeup does a bounded amount of work.
+2. Fail closed: what the tunnel refuses is dropped and counted, and what the TUN device does not take is lost.
+3. What is no ESP packet is somebody else's, and is handed on as it came.
+4. What comes together moves together: super-packets leave in one send, and TCP segments that follow each
+   other reach the kernel in one write. Nothing waits for the next wakeup.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from node.daemon.dataplane import DataPlane, Origin
+from node.errors import DecodeError, DropReason
+from node.esp.checksum import complete
+from node.esp.coalesce import Joined, intact, tcp_layout
+from node.esp.ip import is_echo_reply, udp_port
+from node.esp.segment import Layout
+from node.esp.tunnel import Outgoing
+from node.esp.vnet import Gso
+from node.model.message import Path
+from node.net.steer import LEAST_OCTETS, Port, Steer
+from node.net.transport import Line
+from node.net.tun import Frame, Tun, TunGoneError
+from node.net.udp import UdpSocket
+
+#: Datagrams or packets handled in one wakeup before other work gets its turn.
+BATCH = 64
+
+#: Takes a datagram that is no ESP packet.
+Other = Callable[[Steer, bytes, Path], None]
+
+
+class Witness(Protocol):
+    """Hears of the inner packets that a `Watch` chooses, on their way to the kernel and from it."""
+
+    def arrived(self, packet: bytes, origin: Origin) -> None:
+        """This one came in that ESP packet; the kernel gets it next."""
+        ...
+
+    def left(self, packet: bytes, spi: bytes, sequence: int) -> None:
+        """This one has left in an ESP packet with that SPI of the peer's and that number."""
+        ...
+
+
+class Watch:
+    """Which inner packets are told of: UDP to the port of the demo and, with `echoes`, echo replies to us.
+
+    A few octets of every packet decide.
+    """
+
+    __slots__ = ("_echoes", "_port", "_witness")
+
+    def __init__(self, port: int) -> None:
+        self._port, self._echoes = port, False
+        self._witness: Witness | None = None
+
+    def tell(self, witness: Witness, *, echoes: bool) -> None:
+        """Who hears of them from now on."""
+        self._witness, self._echoes = witness, echoes
+
+    def arrived(self, packet: bytes, origin: Origin) -> None:
+        """Look at a packet that came."""
+        wanted = udp_port(packet) == self._port or (self._echoes and is_echo_reply(packet))
+        if wanted and self._witness is not None:
+            self._witness.arrived(packet, origin)
+
+    def left(self, packet: bytes, outgoing: Outgoing) -> None:
+        """Look at a packet that has left."""
+        if udp_port(packet) == self._port and self._witness is not None:
+            self._witness.left(packet, outgoing.spi, outgoing.sequence)
+
+
+class Pump:
+    """Moves what waits in a descriptor.
+
+    `lines` are the sockets that may be named to `on_udp`, `other` takes what came there and is no ESP packet.
+    Without a TUN device `plane.deliver` takes the inner packets.
+    """
+
+    def __init__(self, plane: DataPlane, lines: Iterable[Line], other: Other) -> None:
+        self._plane, self._other = plane, other
+        self._ports = {}
+        for udp, port in lines:
+            self._ports[udp.port] = port
+            udp.gather()
+        self._held: tuple[bytes, Layout] | None = None
+        self._joined: Joined | None = None
+        self._tun: Tun | None = None
+        self._watch: Watch | None = None
+        self._gone: Callable[[str], None] | None = None
+
+    def attach(self, tun: Tun, watch: Watch, gone: Callable[[str], None]) -> None:
+        """Inner packets come from this device and go to it; `watch` sees them pass.
+
+        `gone` hears once that the device was deleted; what comes for it after that is lost.
+        """
+        self._tun, self._watch, self._gone = tun, watch, gone
+        self._plane.deliver, self._plane.sent = self._deliver, watch.left
+        self._plane.deliver_joined = self._deliver_joined
+
+    def on_udp(self, udp: UdpSocket) -> None:
+        """Take what waits in a socket."""
+        port, inbox, left = self._ports[udp.port], self._plane.inbox, BATCH
+        view = memoryview(inbox)
+        while left > 0:
+            received = udp.receive_into(inbox)
+            if received is None:
+                break
+            size, each, path = received
+            count, done = (size // each, 0) if size else (0, 0)
+            left -= max(1, count)
+            if count > 1 and self._joins and port.steer(bytes(view[:LEAST_OCTETS])) is Steer.ESP:
+                self._flush()
+                done = count * each if self._plane.burst(count, each, path) else 0
+            for at in range(done, size, each) if size else (0,):
+                self._datagram(port, bytes(view[at : min(at + each, size)]), path)
+        self._flush()
+
+    def on_tun(self) -> None:
+        """Take what waits in the TUN device."""
+        tun, plane = self._tun, self._plane
+        if tun is None:
+            return
+        for _ in range(BATCH):
+            try:
+                frame = tun.read()
+                if frame is None:
+                    break
+                self._frame(frame)
+            except TunGoneError as error:
+                self._device_gone(error)
+                break
+            except DecodeError as error:
+                plane.lost(str(error), DropReason.INNER_MALFORMED)
+        plane.flush()
+
+    def _frame(self, frame: Frame) -> None:
+        """Raises DecodeError where a packet and what is to be done with it do not agree."""
+        packet, offload = frame
+        if offload.gso is not Gso.NONE:
+            self._plane.super_packet(packet, offload)
+            return
+        if offload.needs_checksum:
+            complete(packet, offload.start, offload.offset)
+        self._plane.gather(bytes(packet))
+
+    def _datagram(self, port: Port, datagram: bytes, path: Path) -> None:
+        kind = port.steer(datagram)
+        if kind is Steer.ESP:
+            self._plane.datagram(datagram, path)
+        else:
+            self._other(kind, datagram, path)
+
+    @property
+    def _joins(self) -> bool:
+        """Whether packets may be joined: there is a device that takes them so."""
+        return self._tun is not None and self._tun.takes_super
+
+    def _deliver(self, packet: bytes, origin: Origin) -> None:
+        if self._watch is not None:
+            self._watch.arrived(packet, origin)
+        layout = tcp_layout(packet) if self._joins else None
+        if layout is None:
+            self._flush()
+            self._write(packet)
+        elif not self._follows(packet, layout):
+            self._flush()
+            self._held = packet, layout
+
+    def _deliver_joined(self, joined: Joined) -> None:
+        self._flush()
+        self._joined = joined
+
+    def _follows(self, packet: bytes, layout: Layout) -> bool:
+        """Whether the packet was joined to what waits."""
+        if self._held is not None:
+            joined = Joined.begin(*self._held)
+            if not (joined.add(packet, layout) and intact(*self._held)):
+                return False
+            self._joined, self._held = joined, None
+            return True
+        return self._joined is not None and self._joined.add(packet, layout)
+
+    def _flush(self) -> None:
+        """Hand what waits for more to join it over to the kernel."""
+        held, joined = self._held, self._joined
+        self._held = self._joined = None
+        if held is not None:
+            self._write(held[0])
+        elif joined is not None:
+            self._write_joined(joined)
+
+    def _write(self, packet: bytes) -> None:
+        try:
+            if self._tun is not None and self._tun.write(packet):
+                return
+        except TunGoneError as error:
+            self._device_gone(error)
+        self._plane.lost(f"{len(packet)} octets for the TUN device")
+
+    def _write_joined(self, joined: Joined) -> None:
+        try:
+            if self._tun is not None and self._tun.write_super(joined.packet()):
+                return
+        except TunGoneError as error:
+            self._device_gone(error)
+        for _ in range(joined.count):
+            self._plane.lost(f"one of {joined.count} joined packets for the TUN device")
+
+    def _device_gone(self, error: TunGoneError) -> None:
+        tell, self._gone = self._gone, None
+        if tell is not None:
+            tell(str(error.strerror))
