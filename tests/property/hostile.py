@@ -36,7 +36,7 @@ from node.model.registry import ExchangeType, PayloadType
 from node.model.secret import Secret
 from node.net import clock
 from node.net.transport import Line, Transport
-from node.net.udp import UdpSocket
+from node.net.udp import Received, UdpSocket
 from node.ports import Sealer
 from node.prose import Palette
 from node.wire.asn1 import codec, der, schema
@@ -63,6 +63,17 @@ class Wire(UdpSocket):
 
     def receive(self) -> tuple[bytes, Path] | None:
         return self.waiting.pop(0) if self.waiting else None
+
+    def gather(self) -> bool:
+        return False
+
+    def receive_into(self, buffer: bytearray) -> Received | None:
+        received = self.receive()
+        if received is None:
+            return None
+        datagram, path = received
+        buffer[: len(datagram)] = datagram
+        return Received(len(datagram), len(datagram), path)
 
     def fileno(self) -> int:
         return self._ends[0].fileno()
