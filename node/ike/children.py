@@ -21,6 +21,12 @@ from node.ports import Entropy
 
 #: Seconds for which a replaced Child SA still receives: more than any packet is late.
 LINGER = 5.0
+#: Seconds for which those of an IKE SA receive that we delete because another one took its place: the peer
+#: may send through them until our DELETE reaches it.
+LONG_LINGER = 10.0
+#: Seconds for which an older IKE SA with the same peer carries the traffic at most, less than those above;
+#: and seconds between two looks whether packets come through the new one.
+MUTE, LOOK = 4.0, 0.1
 
 
 class ChildState(StrEnum):
@@ -50,6 +56,20 @@ def times(lifetime: Lifetime, now: float, entropy: Entropy) -> Times:
     early = lifetime.jitter * int.from_bytes(entropy(2)) / 2**16
     end = now + lifetime.rekey + lifetime.margin
     return Times(now + lifetime.rekey - early, end if lifetime.margin else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """A Child SA that does not send yet: one of an older IKE SA with the same peer still carries the traffic.
+
+    `spi` is its inbound SPI, `replaces` that of the older one. It sends from the first sign that the peer has
+    it, or `until`, in monotonic seconds; whether packets came is looked up at `look_at`.
+    """
+
+    spi: bytes
+    replaces: bytes
+    until: float
+    look_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ Rules:
 
 from dataclasses import replace
 
+from node.ike import reauthentication
 from node.ike.children import ChildState, Times
 from node.ike.phases import Established, Rekeyed
 from node.ike.sa import IkeSa
@@ -19,6 +20,8 @@ from node.model.events import EventName
 def pass_time(sa: IkeSa, now: float) -> None:
     """Do what is due at `now`, in monotonic seconds."""
     sa.end_lingering(now)
+    sa.listen(now)
+    reauthentication.pass_time(sa, now)
     if isinstance(sa.data, Established | Rekeyed) and _is_due(sa.times.expires_at, now):
         over = "its lifetime is over" if isinstance(sa.data, Established) else "replaced, and not deleted"
         sa.times = Times()
@@ -46,6 +49,15 @@ def expire(sa: IkeSa, inbound_spi: bytes, now: float, *, hard: bool) -> None:
         delete_child(sa, inbound_spi, now)
     elif create_child.may_be_rekeyed(owned):
         create_child.rekey(sa, inbound_spi, now)
+
+
+def spare_ids(sa: IkeSa, now: float) -> None:
+    """Ask for a new IKE SA before message IDs come to an end: they never wrap (RFC 7296 2.2)."""
+    if sa.window.scarce and not sa.renewed and isinstance(sa.data, Established):
+        sa.renewed = True
+        rekey.rekey(sa, now)
+    if sa.window.used_up:
+        sa.advance(now)
 
 
 def _age(sa: IkeSa, spi: bytes, now: float) -> None:

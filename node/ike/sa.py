@@ -14,14 +14,25 @@ from dataclasses import replace
 from node.errors import DropReason, LocalMisuse, MessageTooLarge
 from node.ike import exchanges
 from node.ike.agenda import Agenda, Task
-from node.ike.children import OwnedChild, Times, times
+from node.ike.authlife import AuthLife, authenticated
+from node.ike.children import LINGER, LONG_LINGER, LOOK, Mute, OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
 from node.ike.life import Life
 from node.ike.mobility import Mobility
-from node.ike.outputs import Dropped, Event, RemoveOutbound, RemoveSa, SaDown, SaUp, Transmit
+from node.ike.outputs import (
+    Dropped,
+    Event,
+    InstallOutbound,
+    RemoveOutbound,
+    RemoveSa,
+    SaDown,
+    SaUp,
+    Transmit,
+)
 from node.ike.phases import (
     TRANSITIONS,
+    AuthSent,
     Closed,
     Deleting,
     Established,
@@ -35,13 +46,15 @@ from node.ike.window import Window
 from node.model.events import EventName
 from node.model.message import Envelope, Header, HeaderFlags, Message, Path, Sealed
 from node.model.payloads import Delete, Notify, Payload
-from node.model.registry import ExchangeType, ProtocolId
+from node.model.registry import ExchangeType, NotifyType, ProtocolId
 from node.model.selectors import IPAddress
 from node.pki.identity import describe
 
 #: How long after an unprotected refusal of IKE_SA_INIT we still wait for a better answer, in seconds: such a
 #: refusal may be forged (RFC 7296 2.21.1).
 REFUSAL_PATIENCE = 1.0
+#: Octets of the size in SET_WINDOW_SIZE (RFC 7296 2.3).
+WINDOW_SIZE_OCTETS = 4
 
 
 class IkeSa:
@@ -51,23 +64,30 @@ class IkeSa:
         "_give_up_at",
         "_refusal",
         "agenda",
+        "auth",
         "begun",
         "children",
         "context",
         "data",
         "extensions",
         "half_open_until",
+        "heir",
         "is_initiator",
         "life",
         "lingering",
         "mobility",
+        "mute",
         "nat_path",
+        "older",
         "own_addresses",
         "path",
         "peer_addresses",
         "predecessor",
+        "renewal",
+        "renewed",
         "spi_i",
         "spi_r",
+        "stray_told",
         "times",
         "touched",
         "window",
@@ -94,7 +114,9 @@ class IkeSa:
         self.spi_i, self.spi_r = spi_i, spi_r
         self.is_initiator = data is None if is_initiator is None else is_initiator
         self.data: PhaseData | None = data
-        self.window = Window(context.settings.retransmission, context.entropy, context.fragments)
+        self.window = Window(
+            context.settings.retransmission, context.entropy, context.fragments, context.settings.window
+        )
         self.agenda = Agenda(context.entropy)
         self.children: dict[bytes, OwnedChild] = {}
         #: Replaced Child SAs that still receive, by inbound SPI, and until when.
@@ -102,6 +124,14 @@ class IkeSa:
         self.times = Times()
         #: The IKE SA that the peer replaced by this one while we were replacing it, too.
         self.predecessor: IkeSa | None = None
+        #: The IKE SA that goes on where this one ends, once that is certain.
+        self.heir: IkeSa | None = None
+        #: Reauthentication (`node.ike.reauthentication`): the new IKE SA that is being made beside this one,
+        #: and the other way round.
+        self.renewal: IkeSa | None = None
+        self.older: IkeSa | None = None
+        self.auth = AuthLife()
+        self.mute: Mute | None = None
         #: Other IKE SAs that were made or changed here: the session table takes them up.
         self.touched: list[IkeSa] = []
         self.extensions = Extensions()
@@ -111,6 +141,10 @@ class IkeSa:
         #: Inner addresses that the peer gave us, and that we gave the peer (RFC 7296 2.19).
         self.own_addresses: tuple[IPAddress, ...] = ()
         self.peer_addresses: tuple[IPAddress, ...] = ()
+        #: Whether a new IKE SA was asked for because message IDs come to an end.
+        self.renewed = False
+        #: When the peer was told last of a request ahead of our window.
+        self.stray_told: float | None = None
         self.half_open_until: float | None = None
         self._refusal: str | None = None
         self._give_up_at: float | None = None
@@ -142,14 +176,16 @@ class IkeSa:
 
     def deadline(self) -> float | None:
         """When `timeout` wants to be called next."""
-        in_flight = self.window.in_flight
         times = (
             self.half_open_until,
             self._give_up_at,
-            in_flight.deadline if in_flight else self.agenda.deadline(),
+            self.window.deadline(),
+            self.agenda.deadline() if self.window.open else None,
             self.liveness_deadline(),
             self.times.deadline(),
-            self.window.requests.deadline,
+            self.auth.deadline() if isinstance(self.data, Established) else None,
+            self.mute.look_at if self.mute else None,
+            self.window.fragments_deadline(),
             *(owned.times.deadline() for owned in self.children.values()),
             *self.lingering.values(),
         )
@@ -157,7 +193,7 @@ class IkeSa:
 
     def liveness_deadline(self) -> float | None:
         """When the peer is to be asked whether it is there (`node.ike.liveness`), or None."""
-        asks = isinstance(self.data, Established) and self.window.in_flight is None and not len(self.agenda)
+        asks = isinstance(self.data, Established) and not self.window.in_flight and not len(self.agenda)
         return self.life.deadline() if asks else None
 
     @property
@@ -183,6 +219,8 @@ class IkeSa:
         self.enter(data)
         self.half_open_until = None
         self.times = times(self.context.settings.ike_lifetime, data.since, self.context.entropy)
+        settings, entropy = self.context.settings, self.context.entropy
+        self.auth = authenticated(settings, data.since, entropy, ours=self.is_initiator)
         self.life.heard(data.since)
         peer = data.proof.peer
         self.context.contacts.establish(self.local_spi, peer.identity, data.since)
@@ -198,9 +236,9 @@ class IkeSa:
         was_up = self._was_up()
         self._drop_children()
         self.window.abandon()
-        self.window.requests.clear()
+        self.window.forget_requests()
         self.agenda.clear()
-        self.times = Times()
+        self.times, self.auth, self.mute = Times(), AuthLife(), None
         self.half_open_until = self._give_up_at = None
         self.context.contacts.end(self.local_spi)
         self.context.pools.give_back(self.local_spi)
@@ -245,6 +283,46 @@ class IkeSa:
             del self.lingering[spi]
             self._forget(spi)
 
+    def last(self) -> "IkeSa":
+        """The IKE SA that goes on in the place of this one by now, or this one itself."""
+        found = self
+        while found.heir is not None and not isinstance(found.data, Established):
+            found = found.heir
+        return found
+
+    def bequeath(self, until: float) -> None:
+        """This IKE SA ends: its heir, where there is one, sends in its place, and receives what is late.
+
+        `until` is when that is over, in monotonic seconds.
+        """
+        heir = self.heir.last() if self.heir is not None else None
+        if heir is None or not isinstance(heir.data, Established):
+            return
+        heir.speak()
+        for spi in tuple(self.children):
+            self.remove_child(spi, until)
+        heir.lingering.update(self.lingering)
+        self.lingering.clear()
+        self.touched.append(heir)
+
+    def speak(self) -> None:
+        """The peer has this IKE SA for certain, or an older one ends: send through it from now on."""
+        mute, self.mute = self.mute, None
+        owned = self.children.get(mute.spi) if mute is not None else None
+        if mute is not None and owned is not None and owned.silent:
+            self.children[mute.spi] = replace(owned, silent=False)
+            self.context.emit(InstallOutbound(owned.child, mute.replaces))
+
+    def listen(self, now: float) -> None:
+        """Look whether packets come through a Child SA that does not send yet."""
+        mute = self.mute
+        if mute is None or now < mute.look_at:
+            return
+        if now >= mute.until or self.context.newest(mute.spi) > 0:
+            self.speak()
+        else:
+            self.mute = replace(mute, look_at=min(now + LOOK, mute.until))
+
     def _forget(self, inbound_spi: bytes) -> None:
         self.context.children.discard(inbound_spi)
         self.context.emit(RemoveSa(inbound_spi))
@@ -262,6 +340,8 @@ class IkeSa:
         A protected one that is too large for the peer ends the SA: there is nothing else to say to it.
         """
         header = self._header(exchange, self.window.take_id(), response=False)
+        promise = self._window_promise()
+        payloads = *payloads, *promise
         try:
             sealed = self._seal(header, payloads)
         except MessageTooLarge as error:
@@ -269,8 +349,10 @@ class IkeSa:
                 raise
             self.close(str(error))
             return b""
+        if promise:
+            self.window.told()
         self.window.sent(exchange, sealed.datagrams, now)
-        self._tell_sent(header, tuple(payloads), sealed)
+        self._tell_sent(header, payloads, sealed)
         self.context.emit(Transmit(sealed.datagrams, self.path))
         return sealed.octets
 
@@ -280,8 +362,12 @@ class IkeSa:
         Raises MessageTooLarge, and nothing has happened.
         """
         header = self._header(request.header.exchange, request.header.message_id, response=True)
+        promise = self._window_promise()
+        payloads = *payloads, *promise
         sealed = self._seal(header, payloads)
-        self.window.answer(request.octets, sealed.datagrams)
+        if promise:
+            self.window.told()
+        self.window.answer(header.message_id, request.octets, sealed.datagrams)
         self._tell_sent(header, payloads, sealed)
         self.context.emit(Transmit(sealed.datagrams, path))
         return sealed.octets
@@ -292,12 +378,19 @@ class IkeSa:
         self.advance(now)
 
     def advance(self, now: float) -> None:
-        """Send the request of the next task, unless one is in flight or the IKE SA cannot ask anything."""
-        if self.window.in_flight is None and isinstance(self.data, Established | Rekeyed):
-            chosen = self.agenda.next(now)
-            if chosen is not None:
-                task, payloads = chosen
-                self.send_request(task.exchange, payloads, now)
+        """Send the requests of the next tasks, as many as the window takes, where it can ask anything.
+
+        Where message IDs are used up it ends (RFC 7296 2.2).
+        """
+        while isinstance(self.data, Established | Rekeyed) and self.window.open:
+            if self.window.used_up:
+                self.begin_delete("its message IDs are used up", (Delete(ProtocolId.IKE),), now)
+                return
+            chosen = self.agenda.next(now, self.window.next_id)
+            if chosen is None:
+                return
+            task, payloads = chosen
+            self.send_request(task.exchange, payloads, now)
 
     def put_off(self, task: Task, now: float, end: float | None) -> None:
         """The peer is busy: ask again later, but before the end of what is to be replaced (None: never).
@@ -310,8 +403,8 @@ class IkeSa:
     def begin_delete(self, reason: str, payloads: tuple[Payload, ...], now: float) -> None:
         """Take the children down and send the last request of this SA, whose answer closes it.
 
-        Where a request is in flight it goes first: the peer takes them in order (RFC 7296 2.3). An SA without
-        keys has nothing to send and closes at once.
+        Where requests are in flight they go first: this one leaves nothing that could answer them. An SA
+        without keys has nothing to send and closes at once.
         """
         protection = self.protection
         if protection is None or self.phase is Phase.INIT_REPLIED:
@@ -319,10 +412,11 @@ class IkeSa:
             return
         was_up = self._was_up()
         self.agenda.clear()
+        self.bequeath(now + LONG_LINGER)
         self._drop_children()
         self.times = Times()
         self.enter(Deleting(protection, reason, was_up, payloads))
-        if self.window.in_flight is None:
+        if not self.window.in_flight:
             self.send_last(now)
 
     def send_last(self, now: float) -> bool:
@@ -343,7 +437,7 @@ class IkeSa:
             self.close(self._refusal or "given up")
         elif self.half_open_until is not None and now >= self.half_open_until:
             self.close("no valid IKE_AUTH arrived in time")
-        elif self.window.in_flight is not None and now >= self.window.in_flight.deadline:
+        else:
             self._send_again(now)
 
     def refuse_later(self, reason: str, now: float) -> None:
@@ -351,9 +445,9 @@ class IkeSa:
         if self._refusal is None:
             self._refusal, self._give_up_at = reason, now + REFUSAL_PATIENCE
 
-    def answer_accepted(self) -> None:
+    def answer_accepted(self, message_id: int) -> None:
         """A valid answer arrived: the request is done, and what was refused before was forged."""
-        self.window.abandon()
+        self.window.done(message_id)
         self._refusal = self._give_up_at = None
 
     def retract_request(self) -> None:
@@ -363,21 +457,21 @@ class IkeSa:
 
     def _expire_fragments(self, now: float) -> None:
         """RFC 7383 2.6: as if nothing of the request had come; the SA is none the worse for it."""
-        requests = self.window.requests
-        if requests.deadline is not None and now >= requests.deadline:
-            detail = f"{requests.progress()}, the others did not come in time"
+        for progress in self.window.give_up_fragments(now):
+            detail = f"{progress}, the others did not come in time"
             self.context.emit(Dropped(DropReason.FRAGMENTS_INCOMPLETE, self.path, detail))
-            requests.clear()
 
     def _send_again(self, now: float) -> None:
-        current = self.window.again(now)
-        if current is None:
-            self.event(EventName.RETRANSMISSION_GAVE_UP)
-            self.close("the peer does not answer")
-            return
-        fields = {"message_id": current.message_id, "exchange": str(current.exchange), "n": current.sent - 1}
-        self.event(EventName.RETRANSMITTED, **fields)
-        self.context.emit(Transmit(current.datagrams, self.path))
+        for message_id in self.window.due(now):
+            current = self.window.again(message_id, now)
+            if current is None:
+                self.event(EventName.RETRANSMISSION_GAVE_UP)
+                self.bequeath(now + LINGER)
+                self.close("the peer does not answer")
+                return
+            fields = {"message_id": message_id, "exchange": str(current.exchange), "n": current.sent - 1}
+            self.event(EventName.RETRANSMITTED, **fields)
+            self.context.emit(Transmit(current.datagrams, self.path))
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -416,6 +510,16 @@ class IkeSa:
         if fragmented:
             fields["fragments"] = len(sizes)
         self.event(table[header.exchange], **fields)
+
+    def _window_promise(self) -> tuple[Notify, ...]:
+        """N(SET_WINDOW_SIZE) for the first protected message, where we accept more than one (RFC 7296 2.3).
+
+        An IKE SA that replaces another one begins anew. The promise holds from the moment that it goes out.
+        """
+        size = self.window.untold
+        if not size or not isinstance(self.data, AuthSent | Established):
+            return ()
+        return (Notify(NotifyType.SET_WINDOW_SIZE, size.to_bytes(WINDOW_SIZE_OCTETS)),)
 
     def _seal(self, header: Header, payloads: Sequence[Payload]) -> Sealed:
         """What goes out: in fragments only where both parties said that they take them (RFC 7383 2.4)."""

@@ -191,10 +191,14 @@ def _shape_of_sa(sa: IkeSa, numbers: dict[bytes, int]) -> object:
         (_number(numbers, spi), str(o.state), _number(numbers, o.heir or b""), o.silent)
         for spi, o in sa.children.items()
     )
-    flight = sa.window.in_flight
-    asking = type(sa.agenda.active).__name__, tuple(type(task).__name__ for task in sa.agenda.waiting())
-    ids = sa.window.next_id, sa.window.expected_id, flight.message_id if flight else None
+    flight = tuple(sa.window.in_flight)
+    asking = _names(sa.agenda.active(object)), _names(sa.agenda.waiting())
+    ids = sa.window.next_id, sa.window.expected_id, flight
     return _number(numbers, sa.spi_i), sa.is_initiator, str(sa.phase), ids, asking, children
+
+
+def _names(tasks: tuple[object, ...]) -> tuple[str, ...]:
+    return tuple(type(task).__name__ for task in tasks)
 
 
 def _number(numbers: dict[bytes, int], spi: bytes) -> int:

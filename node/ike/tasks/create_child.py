@@ -56,6 +56,7 @@ class CreateChild:
     """Ask for a Child SA; in place of `old`, by its inbound SPI, where that is given."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
+    alone: ClassVar[bool] = False
 
     def __init__(
         self, sa: IkeSa, old: bytes | None, wanted: child.Wanted, group: KeId | None = None, tries: int = 0
@@ -252,18 +253,18 @@ def _allowed(sa: IkeSa, old: bytes | None) -> child.Wanted:
 
 def _take_heir(sa: IkeSa, old: bytes, heir: Rival) -> None:
     """The peer has made an heir: that is it, unless we are making one, too."""
-    active = sa.agenda.active
     inherit(sa, old, heir.spi)
-    if isinstance(active, CreateChild) and active.old == old:
-        active.rival = heir
+    for active in sa.agenda.active(CreateChild):
+        if active.old == old:
+            active.rival = heir
 
 
 def deleted_by_peer(sa: IkeSa, outbound_spis: tuple[bytes, ...], now: float) -> tuple[bytes, ...]:
     """Take down the Child SAs whose packets to the peer carry these SPIs; returns our SPIs for the answer."""
-    active = sa.agenda.active
-    if isinstance(active, CreateChild) and len(active.stillborn) + len(outbound_spis) <= MAX_STILLBORN:
-        known = {owned.child.outbound_spi for owned in sa.children.values()}
-        active.stillborn |= {spi for spi in outbound_spis if spi not in known}
+    known = {owned.child.outbound_spi for owned in sa.children.values()}
+    for active in sa.agenda.active(CreateChild):
+        if len(active.stillborn) + len(outbound_spis) <= MAX_STILLBORN:
+            active.stillborn |= {spi for spi in outbound_spis if spi not in known}
     return remove_deleted(sa, frozenset(outbound_spis), now)
 
 
