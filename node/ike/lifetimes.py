@@ -9,7 +9,7 @@ Rules:
 from dataclasses import replace
 
 from node.ike import reauthentication
-from node.ike.children import ChildState, Times
+from node.ike.children import ASK, ChildState, Times
 from node.ike.phases import Established, Rekeyed
 from node.ike.sa import IkeSa
 from node.ike.tasks import create_child, rekey
@@ -20,7 +20,6 @@ from node.model.events import EventName
 def pass_time(sa: IkeSa, now: float) -> None:
     """Do what is due at `now`, in monotonic seconds."""
     sa.end_lingering(now)
-    sa.listen(now)
     reauthentication.pass_time(sa, now)
     if isinstance(sa.data, Established | Rekeyed) and _is_due(sa.times.expires_at, now):
         over = "its lifetime is over" if isinstance(sa.data, Established) else "replaced, and not deleted"
@@ -65,6 +64,9 @@ def _age(sa: IkeSa, spi: bytes, now: float) -> None:
     if _is_due(owned.times.expires_at, now):
         sa.children[spi] = replace(owned, times=replace(owned.times, expires_at=None))
         _end(sa, spi, now)
+    elif _is_due(owned.times.rekey_at, now) and owned.held is not None:
+        # The peer may not know of it.
+        sa.children[spi] = replace(owned, times=replace(owned.times, rekey_at=now + ASK))
     elif _is_due(owned.times.rekey_at, now):
         sa.children[spi] = replace(owned, times=replace(owned.times, rekey_at=None))
         if owned.state is ChildState.INSTALLED:

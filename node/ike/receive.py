@@ -72,7 +72,7 @@ def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
         return
     moves.follow(sa, path)
     sa.life.heard(now)
-    sa.speak()
+    sa.heard(header.message_id)
     sa.received(message)
     _answer(sa, envelope, message, path, now)
 
@@ -198,7 +198,7 @@ def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
     sa.answer_accepted(header.message_id)
     moves.follow(sa, path)
     sa.life.heard(now)
-    sa.speak()
+    sa.heard(0)
     sa.received(message)
     try:
         exchanges.check(message)

@@ -15,7 +15,7 @@ from node.errors import DropReason, LocalMisuse, MessageTooLarge
 from node.ike import exchanges
 from node.ike.agenda import Agenda, Task
 from node.ike.authlife import AuthLife, authenticated
-from node.ike.children import LINGER, LONG_LINGER, LOOK, Mute, OwnedChild, Times, times
+from node.ike.children import ASK, LINGER, LONG_LINGER, LOOK, Doubt, Held, OwnedChild, Times, times
 from node.ike.context import Context
 from node.ike.extensions import Extensions
 from node.ike.life import Life
@@ -43,11 +43,12 @@ from node.ike.phases import (
     Rekeyed,
 )
 from node.ike.window import Window
+from node.model.child import ChildSa
 from node.model.events import EventName
 from node.model.message import Envelope, Header, HeaderFlags, Message, Path, Sealed
 from node.model.payloads import Delete, Notify, Payload
 from node.model.registry import ExchangeType, NotifyType, ProtocolId
-from node.model.selectors import IPAddress
+from node.model.selectors import IPAddress, TrafficSelector, subset
 from node.pki.identity import describe
 
 #: How long after an unprotected refusal of IKE_SA_INIT we still wait for a better answer, in seconds: such a
@@ -55,6 +56,8 @@ from node.pki.identity import describe
 REFUSAL_PATIENCE = 1.0
 #: Octets of the size in SET_WINDOW_SIZE (RFC 7296 2.3).
 WINDOW_SIZE_OCTETS = 4
+
+Selectors = tuple[TrafficSelector, ...]
 
 
 class IkeSa:
@@ -69,6 +72,7 @@ class IkeSa:
         "children",
         "context",
         "data",
+        "doubt",
         "extensions",
         "half_open_until",
         "heir",
@@ -76,7 +80,6 @@ class IkeSa:
         "life",
         "lingering",
         "mobility",
-        "mute",
         "nat_path",
         "older",
         "own_addresses",
@@ -131,7 +134,8 @@ class IkeSa:
         self.renewal: IkeSa | None = None
         self.older: IkeSa | None = None
         self.auth = AuthLife()
-        self.mute: Mute | None = None
+        #: Whether the peer has what we answered; None: it has, or nothing hangs on it.
+        self.doubt: Doubt | None = None
         #: Other IKE SAs that were made or changed here: the session table takes them up.
         self.touched: list[IkeSa] = []
         self.extensions = Extensions()
@@ -184,7 +188,7 @@ class IkeSa:
             self.liveness_deadline(),
             self.times.deadline(),
             self.auth.deadline() if isinstance(self.data, Established) else None,
-            self.mute.look_at if self.mute else None,
+            self._doubt_deadline(),
             self.window.fragments_deadline(),
             *(owned.times.deadline() for owned in self.children.values()),
             *self.lingering.values(),
@@ -234,11 +238,12 @@ class IkeSa:
         if self.phase is Phase.CLOSED:
             return
         was_up = self._was_up()
+        self.doubt = None
         self._drop_children()
         self.window.abandon()
         self.window.forget_requests()
         self.agenda.clear()
-        self.times, self.auth, self.mute = Times(), AuthLife(), None
+        self.times, self.auth = Times(), AuthLife()
         self.half_open_until = self._give_up_at = None
         self.context.contacts.end(self.local_spi)
         self.context.pools.give_back(self.local_spi)
@@ -267,15 +272,21 @@ class IkeSa:
         self.context.children.add(owned.child, self.data.proof.peer.identity)
 
     def remove_child(self, inbound_spi: bytes, linger_until: float | None = None) -> None:
-        """Take a Child SA down; with `linger_until` it receives until then, and sends no more."""
+        """Take a Child SA down; with `linger_until` it receives until then, and sends no more.
+
+        What was held back for it sends before that, unless yet another one carries the traffic.
+        """
         owned = self.children.pop(inbound_spi)
+        if not owned.silent:
+            self._pass_on()
         spis = {"inbound_spi": inbound_spi.hex(), "outbound_spi": owned.child.outbound_spi.hex()}
         self.event(EventName.CHILD_SA_DELETED, **spis)
         if linger_until is None:
             self._forget(inbound_spi)
         else:
             self.lingering[inbound_spi] = linger_until
-            self.context.emit(RemoveOutbound(inbound_spi))
+            if not owned.silent:
+                self.context.emit(RemoveOutbound(inbound_spi))
 
     def end_lingering(self, now: float) -> None:
         """Forget what was replaced, and has received for long enough."""
@@ -298,30 +309,97 @@ class IkeSa:
         heir = self.heir.last() if self.heir is not None else None
         if heir is None or not isinstance(heir.data, Established):
             return
-        heir.speak()
         for spi in tuple(self.children):
             self.remove_child(spi, until)
         heir.lingering.update(self.lingering)
         self.lingering.clear()
         self.touched.append(heir)
 
-    def speak(self) -> None:
-        """The peer has this IKE SA for certain, or an older one ends: send through it from now on."""
-        mute, self.mute = self.mute, None
-        owned = self.children.get(mute.spi) if mute is not None else None
-        if mute is not None and owned is not None and owned.silent:
-            self.children[mute.spi] = replace(owned, silent=False)
-            self.context.emit(InstallOutbound(owned.child, mute.replaces))
+    # -- what is held back ----------------------------------------------------------------------------------
 
-    def listen(self, now: float) -> None:
-        """Look whether packets come through a Child SA that does not send yet."""
-        mute = self.mute
-        if mute is None or now < mute.look_at:
+    def hold(self, spi: bytes, held: Held, now: float) -> None:
+        """Let a Child SA of the peer's asking only receive until there is evidence that it has our answer."""
+        self.children[spi] = replace(self.children[spi], silent=True, held=held)
+        before = self.doubt.ask_at if self.doubt else None
+        self.doubt = Doubt(now, now + LOOK, before if held.known_from else now + ASK)
+
+    def heard(self, message_id: float) -> None:
+        """The peer has this IKE SA, and every answer before its request with this ID."""
+        if self.doubt is None:
             return
-        if now >= mute.until or self.context.newest(mute.spi) > 0:
-            self.speak()
-        else:
-            self.mute = replace(mute, look_at=min(now + LOOK, mute.until))
+        self.doubt = replace(self.doubt, ask_at=None)
+        for spi, owned in tuple(self.children.items()):
+            if owned.held is not None and owned.held.known_from <= message_id:
+                self.speak(spi)
+        self._end_doubt()
+
+    def speak(self, spi: bytes) -> None:
+        """Send through what was held back."""
+        owned = self.children[spi]
+        if owned.held is not None:
+            self.children[spi] = replace(owned, silent=False, held=None)
+            self.context.emit(InstallOutbound(owned.child, owned.held.replaces))
+            self._end_doubt()
+
+    def look(self, now: float) -> bool:
+        """Look whether packets came through what is held back; True where the peer is to be asked now."""
+        due = self._doubt_deadline()
+        if self.doubt is None or due is None or due > now:
+            return False
+        self.doubt = self.doubt.looked(now)
+        came = [spi for spi in self.children if self.context.newest(spi) > 0]
+        if came:
+            self.heard(0)
+            for spi in came:
+                self.speak(spi)
+        if self.doubt is None or self.doubt.ask_at is None or self.doubt.ask_at > now:
+            return False
+        self.doubt = replace(self.doubt, ask_at=None)
+        self._end_doubt()
+        return True
+
+    def _pass_on(self) -> None:
+        """A Child SA sends no more: what was held back sends now, if nothing else carries its traffic."""
+        self._stand_in()
+        heir = self.heir.last() if self.heir is not None else None
+        if heir is not None and heir.doubt is not None:
+            heir._stand_in()
+            self.touched.append(heir)
+
+    def _stand_in(self) -> None:
+        for spi, owned in tuple(self.children.items()):
+            if self.doubt is not None and owned.held is not None and not self._is_carried(owned.child):
+                if not owned.held.known_from:
+                    # There is no evidence that the peer has this IKE SA: it is asked at once.
+                    self.doubt = replace(self.doubt, ask_at=self.doubt.since)
+                self.speak(spi)
+
+    def _is_carried(self, child: ChildSa) -> bool:
+        return any(carriers(sa, child.local, child.peer) for sa in (self, *self.predecessors()))
+
+    def predecessors(self) -> tuple["IkeSa", ...]:
+        """The IKE SAs with the same peer that this one is the heir of."""
+        if not isinstance(self.data, Established):
+            return ()
+        context, peer = self.context, self.data.proof.peer.identity
+        known = (context.find(spi) for spi in context.contacts.before(math.inf, peer))
+        return tuple(sa for sa in known if sa is not None and sa.heir is not None and sa.heir.last() is self)
+
+    def _end_doubt(self) -> None:
+        doubt = self.doubt
+        if doubt is not None and doubt.ask_at is None and not self._holds():
+            self.doubt = None
+
+    def _holds(self) -> bool:
+        return any(owned.held is not None for owned in self.children.values())
+
+    def _doubt_deadline(self) -> float | None:
+        doubt = self.doubt
+        if doubt is None:
+            return None
+        return doubt.look_at if doubt.ask_at is None else min(doubt.look_at, doubt.ask_at)
+
+    # -- the end of children ---------------------------------------------------------------------------------
 
     def _forget(self, inbound_spi: bytes) -> None:
         self.context.children.discard(inbound_spi)
@@ -412,6 +490,7 @@ class IkeSa:
             return
         was_up = self._was_up()
         self.agenda.clear()
+        self.doubt = None
         self.bequeath(now + LONG_LINGER)
         self._drop_children()
         self.times = Times()
@@ -546,3 +625,12 @@ _RECEIVED = {
     ExchangeType.CREATE_CHILD_SA: EventName.CREATE_CHILD_SA_RECEIVED,
     ExchangeType.INFORMATIONAL: EventName.INFORMATIONAL_RECEIVED,
 }
+
+
+def carriers(sa: IkeSa, local: Selectors, peer: Selectors) -> tuple[bytes, ...]:
+    """The inbound SPIs of the Child SAs of an IKE SA that send all traffic between these selectors."""
+    return tuple(
+        spi
+        for spi, owned in sa.children.items()
+        if not owned.silent and subset(local, owned.child.local) and subset(peer, owned.child.peer)
+    )

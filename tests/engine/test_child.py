@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.errors import DropReason
-from node.ike.children import MUTE
+from node.ike.children import ASK
 from node.ike.settings import Limits, Settings
 from node.model.events import EventName as E
 from node.model.message import Header, Sealed
@@ -64,7 +64,7 @@ def test_the_same_peer_may_take_its_selectors_again(pair: Pair) -> None:
     pair.initiate()
     pair.drive()
     assert len(pair.responder.children) == 2
-    pair.pass_time(MUTE)
+    pair.pass_time(ASK)
     assert len(pair.responder.outbound) == 2
 
 

@@ -136,8 +136,7 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
         sa.event(EventName.CHILD_SA_FAILED, reason=child.NO_WAY_FOR_ESP)
         informational.give_up_child(sa, data.child_spi, now)
         return
-    carrying = child.carriers((sa.older,) if sa.older else (), agreed, ours=True)
-    replaces = carrying[0][1] if carrying else None
+    replaces = child.carried_by(sa.older, agreed) if sa.older else None
     for output in child.install(
         sa, agreed, data.child_spi, data.protection, data.transcript, data.suite, replaces
     ):
@@ -156,11 +155,9 @@ def _answer_child(
         return ((notify,) if notify else ()), ()
     child.tell_addresses(sa, agreed)
     spi = sa.context.child_spi()
-    carrying = child.carriers(child.siblings(sa, proof.peer.identity), agreed, ours=False)
     outbound, *told = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
-    if carrying:
-        child.hold_back(sa, spi, carrying, now)
-    after = (*told,) if carrying else (outbound, *told)
+    held = child.hold_back(sa, spi, child.siblings(sa, proof.peer.identity), 0, now)
+    after = (*told,) if held else (outbound, *told)
     return child.response(agreed, spi), after
 
 

@@ -9,16 +9,16 @@ fails alone: the IKE SA stays (RFC 7296 1.2). CP is there where an initiator ask
 responder narrows TSi to the one it gives (2.19).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from node.crypto.keymat import ChildKeys, derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
 from node.ike import configuration, exchanges
-from node.ike.children import LOOK, MUTE, Mute, OwnedChild, Times, times
+from node.ike.children import Held, OwnedChild, Times, times
 from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
 from node.ike.phases import Established, Protection
-from node.ike.sa import IkeSa
+from node.ike.sa import IkeSa, Selectors, carriers
 from node.ike.transcript import Transcript
 from node.model.child import ESP_SPI_SIZE, ChildSa
 from node.model.events import EventName
@@ -26,9 +26,7 @@ from node.model.message import Message
 from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
 from node.model.proposal import Proposal, Suite, accept, offer, select
 from node.model.registry import PayloadType, PrfId
-from node.model.selectors import IPAddress, TrafficSelector, everything, host, narrow, overlap, subset
-
-Selectors = tuple[TrafficSelector, ...]
+from node.model.selectors import IPAddress, everything, host, narrow, overlap, subset
 
 #: Why there is no Child SA on IKE's own port.
 NO_WAY_FOR_ESP = "the peer stays on the port for IKE alone (no NAT detection), and our ESP needs UDP"
@@ -233,23 +231,32 @@ def siblings(sa: IkeSa, peer: Identification) -> tuple[IkeSa, ...]:
     return tuple(o for o in reversed(found) if o and isinstance(o.data, Established) and o.path == sa.path)
 
 
-def carriers(olders: Iterable[IkeSa], agreed: Agreed, *, ours: bool) -> tuple[tuple[IkeSa, bytes], ...]:
-    """Which of these IKE SAs carry traffic of a Child SA that is agreed on, and by which inbound SPI."""
-    local, peer = (agreed.tsi, agreed.tsr) if ours else (agreed.tsr, agreed.tsi)
-    return tuple(
-        (older, spi)
-        for older in olders
-        for spi, owned in older.children.items()
-        if not owned.silent and overlap(owned.child.local, local) and overlap(owned.child.peer, peer)
-    )
+def carried_by(older: IkeSa, agreed: Agreed) -> bytes | None:
+    """The inbound SPI of a Child SA of our older IKE SA whose traffic one takes over that we asked for."""
+    return next(iter(carriers(older, agreed.tsi, agreed.tsr)), None)
 
 
-def hold_back(sa: IkeSa, spi: bytes, carrying: Sequence[tuple[IkeSa, bytes]], now: float) -> None:
-    """Let what carries the traffic go on until the peer surely has this Child SA: our answer may be lost."""
-    sa.children[spi] = replace(sa.children[spi], silent=True)
-    sa.mute = Mute(spi, carrying[0][1], now + MUTE, now + LOOK)
-    for older, _ in carrying:
-        older.heir = sa
+def hold_back(sa: IkeSa, spi: bytes, olders: Sequence[IkeSa], known_from: int, now: float) -> bool:
+    """Let what carries the traffic go on until the peer surely has the Child SA that it asked for: our answer
+    may be lost. False where nothing carries all of it; then there is nothing to wait for.
+
+    `olders` are the IKE SAs that this one may replace: they leave their Child SAs to it. `known_from`: as in
+    `Held`.
+    """
+    made = sa.children[spi].child
+    for older in olders:
+        if any(_meets(owned.child, made) for owned in older.children.values()):
+            older.heir = sa
+    carrying = [
+        found for one in (*olders, sa) for found in carriers(one, made.local, made.peer) if found != spi
+    ]
+    if carrying:
+        sa.hold(spi, Held(carrying[0], known_from), now)
+    return bool(carrying)
+
+
+def _meets(one: ChildSa, other: ChildSa) -> bool:
+    return overlap(one.local, other.local) and overlap(one.peer, other.peer)
 
 
 def child_sa(sa: IkeSa, agreed: Agreed, spi: bytes, keys: ChildKeys, *, ours: bool) -> ChildSa:

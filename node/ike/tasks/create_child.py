@@ -216,6 +216,8 @@ def _find_old(sa: IkeSa, rekeyed: Notify) -> tuple[bytes | None, Notify | None]:
     """Our inbound SPI of the Child SA to be replaced, or why it cannot be."""
     for spi, owned in sa.children.items():
         if (ProtocolId.ESP, owned.child.outbound_spi) == (rekeyed.protocol, rekeyed.spi):
+            # What the peer names it has.
+            sa.speak(spi)
             busy = owned.state is not ChildState.INSTALLED
             return spi, Notify(NotifyType.TEMPORARY_FAILURE) if busy else None
     return None, replace(rekeyed, notify_type=NotifyType.CHILD_SA_NOT_FOUND)
@@ -237,7 +239,9 @@ def _agree(sa: IkeSa, message: Message, old: bytes | None, now: float) -> Reply:
         _take_heir(sa, old, Rival(spi, min(nonce_i, nonce_r)))
     share = (KeyExchange(pair.group, pair.public),) if pair else ()
     proposal, *selectors = child.response(agreed, spi)
-    after: tuple[Output, ...] = () if old is not None else (InstallOutbound(made),)
+    known_from = message.header.message_id + sa.window.accepts
+    waits = old is not None or child.hold_back(sa, spi, sa.predecessors(), known_from, now)
+    after: tuple[Output, ...] = () if waits else (InstallOutbound(made),)
     told = Event(EventName.CHILD_SA_INSTALLED, {**sa.labels, **child.describe(made)})
     return Reply((proposal, Nonce(nonce_r), *share, *selectors), (*after, told))
 

@@ -12,6 +12,7 @@ do this at once there are two new ones and four nonces: that of the lowest is de
 other one inherits, and its maker deletes the old one (2.25.2).
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -243,12 +244,14 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     """The new IKE SA inherits the Child SAs and what is still to be asked (RFC 7296 2.8)."""
     if not isinstance(sa.data, Established) or not isinstance(new.data, Established):
         raise LocalMisuse(f"an IKE SA hands over in phase {sa.phase} to one in phase {new.phase}")
+    # Nobody replaces an IKE SA while it waits for an answer about a Child SA (RFC 7296 2.25.2).
+    sa.heard(math.inf)
     new.predecessor = None
     new.times = times(sa.context.settings.ike_lifetime, new.data.since, sa.context.entropy)
     identity = sa.data.proof.peer.identity
     for owned in sa.children.values():
         new.add_child(replace(owned, child=replace(owned.child, ike_spi=new.local_spi)))
-    new.auth, new.mute = sa.auth, sa.mute
+    new.auth = sa.auth
     new.heir, sa.heir = sa.heir, new
     new.renewal, sa.renewal = sa.renewal, None
     if new.renewal is not None:
