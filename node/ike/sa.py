@@ -344,19 +344,24 @@ class IkeSa:
     def look(self, now: float) -> bool:
         """Look whether packets came through what is held back; True where the peer is to be asked now."""
         due = self._doubt_deadline()
-        if self.doubt is None or due is None or due > now:
+        if due is None or due > now:
             return False
-        self.doubt = self.doubt.looked(now)
+        self._look_for_packets(now)
+        doubt = self.doubt
+        if doubt is None or doubt.ask_at is None or doubt.ask_at > now:
+            return False
+        self.doubt = replace(doubt, ask_at=None)
+        self._end_doubt()
+        return True
+
+    def _look_for_packets(self, now: float) -> None:
+        if self.doubt is not None:
+            self.doubt = self.doubt.looked(now)
         came = [spi for spi in self.children if self.context.newest(spi) > 0]
         if came:
             self.heard(0)
-            for spi in came:
-                self.speak(spi)
-        if self.doubt is None or self.doubt.ask_at is None or self.doubt.ask_at > now:
-            return False
-        self.doubt = replace(self.doubt, ask_at=None)
-        self._end_doubt()
-        return True
+        for spi in came:
+            self.speak(spi)
 
     def _pass_on(self) -> None:
         """A Child SA sends no more: what was held back sends now, if nothing else carries its traffic."""

@@ -17,28 +17,20 @@ from node.model.events import EventName as E
 from node.model.registry import ExchangeType
 from node.model.selectors import host
 from tests.engine.harness import Datagram, Node, Pair
-from tests.engine.lives import ANSWER, INFORM, REPLY, Role, carries, ike_sa, kind, sender, settled, step
+from tests.engine.lives import (
+    ANSWER,
+    INFORM,
+    REPLY,
+    Role,
+    carries,
+    harmless,
+    ike_sa,
+    kind,
+    sender,
+    settled,
+    step,
+)
 from tests.engine.test_reauthentication import AUTH, AUTH_REPLY, REST, both, done, reauth, timed
-
-
-def harmless(pair: Pair) -> bool:
-    """Each end sends through what the other end has, wherever there is such a Child SA at all.
-
-    Who deletes a Child SA by itself sends through it until that is answered, as always.
-    """
-    ends = ((pair.initiator, pair.responder), (pair.responder, pair.initiator))
-    return all(sends_well(one, other) for one, other in ends)
-
-
-def sends_well(one: Node, other: Node) -> bool:
-    received = {c.outbound_spi for c in one.children.values()} & set(other.children)
-    return not received or (bool(one.outbound) and sender(one) in received | deleting(one))
-
-
-def deleting(node: Node) -> set[bytes]:
-    """The outbound SPIs of the Child SAs that a node is deleting."""
-    owned = [o for sa in node.endpoint._sas.values() for o in sa.children.values()]
-    return {o.child.outbound_spi for o in owned if o.state == "DELETING"}
 
 
 def unanswered(codec: str, ours: object = None, theirs: object = None) -> Pair:
