@@ -6,13 +6,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from node.ike.children import ASK, LONG_LINGER
-from node.ike.outputs import InstallOutbound
+from node.ike.children import ASK
 from node.ike.sa import IkeSa
 from node.ike.settings import Lifetime
 from node.ike.tasks import child
 from node.ike.tasks.create_child import CreateChild
-from node.ike.tasks.rekey import ABANDONED
 from node.model.events import EventName as E
 from node.model.registry import ExchangeType
 from node.model.selectors import host
@@ -23,7 +21,6 @@ from tests.engine.lives import (
     REPLY,
     Role,
     carries,
-    harmless,
     ike_sa,
     kind,
     sender,
@@ -177,90 +174,6 @@ def test_the_new_one_fails_and_the_old_one_never_stopped(codec: str) -> None:
     assert carries(pair)
     pair.pass_time(2 * REST)
     assert settled(pair)
-
-
-# -- what becomes of the old Child SA meanwhile ----------------------------------------------------------
-
-
-@pytest.mark.parametrize("steps", range(7))
-def test_the_old_child_sa_is_deleted_meanwhile(codec: str, role: Role, steps: int) -> None:
-    """After any number of messages of the reauthentication."""
-    pair = both(codec).establish()
-    reauth(pair)
-    for _ in range(steps):
-        if pair.wire:
-            pair.deliver(pair.take())
-    node = role(pair)[0]
-    for spi in tuple(oldest(node).children) if len(node.endpoint._sas) == 2 or steps < 2 else ():
-        node.endpoint.delete_child(spi, pair.now)
-    pair.flush(node)
-    while pair.wire:
-        pair.deliver(pair.take())
-        assert harmless(pair)
-    pair.pass_time(ABANDONED + LONG_LINGER)
-    assert settled(pair)
-    assert done(pair.initiator) == 1
-
-
-@pytest.mark.parametrize("first", ["rekey", "DELETE"])
-@pytest.mark.parametrize("lost", range(12))
-def test_one_message_is_lost_while_both_are_replaced(codec: str, role: Role, lost: int, first: str) -> None:
-    """The old Child SA is rekeyed, or deleted, while its IKE SA is authenticated anew; a message is lost."""
-    pair = both(codec).establish()
-    node, seen = role(pair)[0], 0
-    (old,) = ike_sa(node).children
-    reauth(pair)
-    (node.endpoint.rekey_child if first == "rekey" else node.endpoint.delete_child)(old, pair.now)
-    pair.flush(node)
-    for _ in range(60):
-        while pair.wire:
-            datagram, seen = pair.take(), seen + 1
-            if seen - 1 != lost:
-                pair.deliver(datagram)
-            assert carries(pair) if first == "rekey" else harmless(pair)
-        pair.pass_time(0.1)
-    pair.pass_time(ABANDONED + LONG_LINGER)
-    assert settled(pair)
-    assert done(pair.initiator) == 1
-
-
-def test_outbound_is_taken_away_once_and_only_where_it_is(codec: str, role: Role) -> None:
-    """An heir that only receives when its IKE SA ends: there is no outbound SA to take away."""
-    pair = both(codec).establish()
-    node, other = role(pair)
-    reauth(pair)
-    for _ in range(2):
-        pair.deliver(pair.take())
-    node.endpoint.rekey_child(next(iter(oldest(node).children)), pair.now)
-    pair.flush(node)
-    pair.drive(lambda d: not (kind(pair, d) == INFORM and d.source is node))
-    assert harmless(pair)
-    pair.pass_time(REST)
-    assert settled(pair)
-    for end in (node, other):
-        installed = [o.child.inbound_spi for o in end.outputs if isinstance(o, InstallOutbound)]
-        assert len(installed) == len(set(installed))
-
-
-def test_both_authenticate_anew_at_once(codec: str) -> None:
-    """Each end has opened an IKE SA with the other one, and repeats its own at the same time."""
-    pair = both(codec).establish()
-    pair.initiate(pair.responder, pair.initiator)
-    pair.drive()
-    pair.pass_time(REST)
-    for node in (pair.initiator, pair.responder):
-        (mine,) = (sa for sa in node.endpoint._sas.values() if sa.auth.ours)
-        node.endpoint.reauthenticate(mine.local_spi, pair.now)
-        pair.flush(node)
-    while pair.wire:
-        pair.deliver(pair.take())
-        assert carries(pair)
-    pair.pass_time(REST)
-    assert carries(pair)
-    for node in (pair.initiator, pair.responder):
-        assert done(node) == 1
-        assert len(node.endpoint._sas) == len(node.children) == len(node.outbound) == 2
-        assert all(sa.doubt is None for sa in node.endpoint._sas.values())
 
 
 def test_of_two_that_carry_one_ends(codec: str) -> None:
