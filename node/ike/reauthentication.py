@@ -5,7 +5,8 @@
     (sends through the new one)                 -->
     SK { D(IKE) } over the old one              -->
                                                 <--    SK { }
-                                                <--    (sends through the new one at the latest)
+                                                <--    (sends through the new one at the latest, and
+                                                       asks over it if it has heard nothing there yet)
 
 Rules:
 
