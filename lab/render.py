@@ -82,6 +82,8 @@ _PHRASES: Mapping[str, Phrase] = {
     "ike_sa_failed": Phrase("IKE SA failed", ("reason", "peer"), _T),
     "ike_sa_rekeyed": Phrase("IKE SA rekeyed", ("old_spi_i", "spi_i", "peer"), _M),
     "ike_rekey_failed": Phrase("IKE SA not rekeyed", ("reason", "peer"), _T),
+    "ike_sa_reauthenticated": Phrase("peer authenticated anew", ("old_spi_i", "spi_i", "peer"), _M),
+    "ike_reauth_failed": Phrase("not authenticated anew", ("reason", "peer"), _T),
     "rekey_collision": Phrase("both ends rekeyed at once", ("kept", "peer")),
     "ike_sa_deleted": Phrase("IKE SA deleted", ("reason", "peer"), _M),
     "virtual_ip_assigned": Phrase("inner address assigned by the responder", ("addresses",), _M),

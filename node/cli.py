@@ -26,7 +26,7 @@ then from the file, then from the defaults of the role. --schema lists them all,
 result.
 
 Commands of a running node: python -m node ctl status | counters | health | initiate | terminate | version |
-rekey-ike | rekey-child | create-child | delete-child | move
+rekey-ike | rekey-child | reauthenticate | create-child | delete-child | move
 """
 
 

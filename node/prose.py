@@ -69,6 +69,8 @@ _TEMPLATES: dict[E, str] = {
     E.AUTHENTICATION_FAILED: "authentication of {peer} FAILED ({reason}): {detail}",
     E.IKE_SA_ESTABLISHED: "IKE_SA {spi_i}_i {spi_r}_r established with {peer}[{peer_identity}], {suite}",
     E.IKE_SA_FAILED: "IKE_SA {spi_i}_i with {peer} failed: {reason}",
+    E.IKE_SA_REAUTHENTICATED: "IKE_SA {spi_i}_i {spi_r}_r, a new one, replaces {old_spi_i}_i {old_spi_r}_r",
+    E.IKE_REAUTH_FAILED: "IKE_SA {spi_i}_i {spi_r}_r was not authenticated anew: {reason}",
     E.IKE_SA_REKEYED: "IKE_SA {spi_i}_i {spi_r}_r replaces {old_spi_i}_i {old_spi_r}_r",
     E.IKE_REKEY_FAILED: "IKE_SA {spi_i}_i {spi_r}_r was not replaced: {reason}",
     E.REKEY_COLLISION: "both ends replaced the same SA, ours was kept: {kept}",

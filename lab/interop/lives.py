@@ -21,6 +21,8 @@ PFS = ["aes256gcm16-x25519"]
 #: Seconds after which SAs are replaced where their lives are short, and for how long that is watched.
 CHILD_LIFE, IKE_LIFE = 10, 30
 SHORT = 25
+#: Seconds for which an authentication counts, and how much earlier it is repeated.
+AUTHENTICATED, EARLY = 8, 2
 #: More does not fit into the steps and the time of a scenario.
 LONGEST = 1500
 #: Echo requests of one step, and how long they take at least (`PAUSE` of `lab.peers.commands`).
@@ -222,6 +224,65 @@ def short_lives(role: str, seconds: int = SHORT) -> Document:
         steps=steps,
         timeout=2 * seconds + 30,
     )
+
+
+# --- reauthentication ---
+
+
+def reauthenticate(role: str) -> Document:
+    """RFC 7296 2.8.3: who opened the IKE SA authenticates anew, told to, and deletes the old one then."""
+    first, _ = documents.first_and_second(role)
+    steps = [
+        *documents.pings(),
+        _ctl(first, "reauthenticate"),
+        *(ping(side, str(BURST)) for side in OTHER),
+        *documents.waits("ike_sa_deleted"),
+        *map(ping, OTHER),
+    ]
+    return _authenticated_anew(role, f"The {first} authenticates anew", {}, 1, steps)
+
+
+def short_authentications(role: str) -> Document:
+    """The same by the clock of who opened the IKE SA, while pings go both ways all the time."""
+    first, _ = documents.first_and_second(role)
+    title = f"The {first} authenticates anew every {AUTHENTICATED} s, and nothing is lost"
+    return _authenticated_anew(role, title, {first: {"reauth": AUTHENTICATED}}, 2, _bursts())
+
+
+def auth_lifetime(role: str) -> Document:
+    """RFC 4478: the responder says how long an authentication counts, and the initiator obeys in time."""
+    first, second = documents.first_and_second(role)
+    title = f"The {second} wants to be authenticated anew every {AUTHENTICATED} s, and nothing is lost"
+    # strongSwan obeys a part of its own lifetime earlier; here it has none.
+    lives = {second: {"reauth": AUTHENTICATED}, first: {"over": EARLY}}
+    return _authenticated_anew(role, title, lives, 2, _bursts())
+
+
+def _bursts() -> list[Document]:
+    """Pings both ways for longer than two authentications last, and shorter than three."""
+    return [*documents.pings(), *([ping(side, str(BURST)) for side in OTHER] * 2)]
+
+
+def _authenticated_anew(
+    role: str, title: str, lives: Mapping[str, Mapping[str, int]], least: int, steps: list[Document]
+) -> Document:
+    """A new IKE SA, whole and authenticated, is up before the old one goes, at least so many times."""
+    expect: Expect = {
+        "events": [
+            {"event": "peer_auth_verified", "count": {"least": least + 1}},
+            {"event": "ike_sa_established", "count": {"least": least + 1}},
+            {"event": "child_sa_installed", "count": {"least": least + 1}},
+            {"event": "ike_sa_deleted", "count": {"least": least}},
+        ],
+        "ordered": False,
+        "never": [*NEVER, "ike_sa_rekeyed", "retransmission_gave_up"],
+        "sas": "established",
+    }
+    settings = {
+        side: {"daemon": {"make_before_break": True}, **({"rekey": lives[side]} if side in lives else {})}
+        for side in OTHER
+    }
+    return documents.case(role, title, settings, dict.fromkeys(OTHER, expect), steps=steps, timeout=60)
 
 
 #: A single rekey harms nobody.

@@ -87,10 +87,7 @@ def config(settings: Settings) -> Document:
     for name, value in settings.items():
         if (rule := _RULES.get(name)) and value not in ([], ["dynamic"]):
             _set(made, *rule(value))
-    for name, value in settings.get("rekey", {}).items():
-        # strongSwan's clocks have no jitter here: both sides are to meet.
-        _set(made, f"{name}.lifetime.rekey", value)
-        _set(made, f"{name}.lifetime.jitter", 0)
+    _set_lives(made, settings.get("rekey", {}))
     # Our key says by which signature we authenticate; of RSA's two, PSS must be asked for.
     if settings.get("auth") == Auth.PSS:
         _set(made, "local.rsa_pss", True)
@@ -101,6 +98,19 @@ def config(settings: Settings) -> Document:
         if rule := _DAEMON.get(name):
             _set(made, *rule(value))
     return made
+
+
+def _set_lives(made: Document, lives_: Mapping[str, int]) -> None:
+    """strongSwan's clocks have no jitter here: both sides are to meet."""
+    for name in ("ike", "child"):
+        if name in lives_:
+            _set(made, f"{name}.lifetime.rekey", lives_[name])
+            _set(made, f"{name}.lifetime.jitter", 0)
+    if "reauth" in lives_:
+        # strongSwan does the one where it has opened the IKE SA, and the other where it has not.
+        _set(made, "ike.lifetime.reauth", lives_["reauth"])
+        _set(made, "ike.lifetime.jitter", 0)
+        _set(made, "ike.auth_lifetime", lives_["reauth"])
 
 
 def _set(made: Document, path: str, value: object) -> None:
@@ -157,6 +167,7 @@ _CASES: tuple[Callable[[str], Document], ...] = (
     *(special.wrong_ca, special.expired_certificate, special.proposal_mismatch, special.child_mismatch),
     *(special.virtual_ip, special.inner_ipv6, special.outer_ipv6),
     *(lives.collide_child, lives.collide_ike, lives.short_lives),
+    *(lives.reauthenticate, lives.short_authentications, lives.auth_lifetime),
 )
 #: What either side does.
 _BY_EITHER: tuple[Callable[[str, str], Document], ...] = (

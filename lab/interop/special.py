@@ -254,5 +254,6 @@ FLIPPED: tuple[Callable[[str], Document], ...] = (
     *(lives.delete, lives.delete_child, lives.another_child, lives.liveness),
     *(lives.rekey_child, lives.rekey_child_pfs, lives.rekey_ike),
     *(lives.collide_child, lives.collide_ike, lives.short_lives),
+    *(lives.reauthenticate, lives.short_authentications, lives.auth_lifetime),
 )
 ONCE: tuple[Callable[[str], Document], ...] = (inner_ipv6, outer_ipv6)

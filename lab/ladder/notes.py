@@ -26,6 +26,7 @@ NOTES: Mapping[str, tuple[str, tuple[str, ...], Kind]] = {
     "peer_moved": ("the peer is followed to", ("new",), Kind.STATE),
     "route_check_failed": ("the peer has not shown where it is", ("reason",), Kind.TROUBLE),
     "ike_sa_rekeyed": ("IKE SA rekeyed", (), Kind.KEYS),
+    "ike_sa_reauthenticated": ("peer authenticated anew", (), Kind.KEYS),
     "rekey_collision": ("both rekeyed at once", ("kept",), Kind.STATE),
     "child_sa_deleted": ("Child SA deleted", (), Kind.STATE),
     "ike_sa_deleted": ("IKE SA deleted", ("reason",), Kind.STATE),

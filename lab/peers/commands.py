@@ -4,6 +4,7 @@ status                       its SAs
 initiate [PEER|child]        open the SAs with a peer, or the only one; a Child SA where there is an IKE SA
 terminate [PEER|child]       delete all IKE SAs, those with a peer, or the Child SAs alone
 rekey ike|child              replace all SAs of the kind
+reauthenticate               make IKE SAs anew with an authentication, where it has opened them
 ping ADDRESS [COUNT]         through the tunnel; what is not answered is an error
 reload                       read swanctl.conf again
 """
@@ -97,6 +98,11 @@ def _rekey(rest: Sequence[str]) -> Command:
     raise ValueError("rekey: write `rekey ike` or `rekey child`")
 
 
+def _reauthenticate(rest: Sequence[str]) -> Command:
+    _at_most(rest, 0, "reauthenticate")
+    return Command(("swanctl", "--rekey", "--reauth", "--ike"), every=True)
+
+
 def ping(rest: Sequence[str]) -> tuple[str, int]:
     """The address and the number in `ADDRESS [COUNT]`. Raises ValueError."""
     if len(rest) not in (1, 2) or (len(rest) == 2 and not 0 < _number(rest[1]) <= _MAX_PINGS):
@@ -153,6 +159,7 @@ _VERBS: dict[str, Callable[[Sequence[str]], Command]] = {
     "initiate": _initiate,
     "terminate": _terminate,
     "rekey": _rekey,
+    "reauthenticate": _reauthenticate,
     PING: _ping,
     STRAY: _stray,
     "reload": _reload,

@@ -77,6 +77,8 @@ def _connection(plan: Plan, node: NodePlan, peer: NodePlan) -> Connection:
         dpd=config.get("dpd", 0),
         rekey_ike=rekey.get("ike", 0),
         rekey_child=rekey.get("child", 0),
+        reauth=rekey.get("reauth", 0),
+        over=rekey.get("over"),
         pool=config.get("pool", ""),
         vips=tuple(config.get("vips", ())),
         childless=config.get("childless", "allow"),

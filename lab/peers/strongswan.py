@@ -64,7 +64,8 @@ class Connection:
 
     `remote_address` is an address or a name, empty for anybody; `certificate` a file in x509/, empty for
     none. `pool` is the network that virtual addresses are lent from, `vips` are those that are asked for
-    (0.0.0.0 for any).
+    (0.0.0.0 for any). `reauth`: when who opened the IKE SA authenticates anew; who did not asks for it by
+    AUTH_LIFETIME (RFC 4478). `over`: how long before the end of an IKE SA that is due; left out: a tenth.
     """
 
     name: str
@@ -87,6 +88,8 @@ class Connection:
     dpd: float = 0
     rekey_ike: float = 0
     rekey_child: float = 0
+    reauth: float = 0
+    over: float | None = None
     pool: str = ""
     vips: tuple[str, ...] = ()
     childless: str = "allow"
@@ -122,6 +125,7 @@ class Daemon:
     block_threshold: int = 5
     fragment: int = 1280
     signature_authentication: bool = True
+    make_before_break: bool = False
     port: int = 500
     nat_port: int = 4500
 
@@ -166,6 +170,8 @@ def _connection(of: Connection) -> Section:
         "send_cert": "always",
         "dpd_delay": _seconds(of.dpd),
         "rekey_time": _seconds(of.rekey_ike),
+        "reauth_time": _seconds(of.reauth) if of.reauth else None,
+        "over_time": None if of.over is None else _seconds(of.over),
         "rand_time": "0s",
         "pools": f"pool-{of.name}" if of.pool else None,
         "vips": of.vips or None,
@@ -222,6 +228,7 @@ def strongswan_conf(daemon: Daemon) -> str:
         "block_threshold": daemon.block_threshold,
         "fragment_size": daemon.fragment,
         "signature_authentication": daemon.signature_authentication,
+        "make_before_break": daemon.make_before_break,
         "start-scripts": {LOADER: "swanctl --load-all --noprompt"},
         "filelog": {"stderr": _LOG},
     }

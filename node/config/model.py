@@ -29,6 +29,8 @@ MAX_PINGS = 10_000
 MAX_PACKETS = 2**32 - 1
 #: Bounds on the life of an SA: a year, and more octets than its sequence numbers allow.
 MAX_LIFETIME, MAX_OCTETS = 31_536_000.0, 2**48
+#: What AUTH_LIFETIME can say (RFC 4478 3); more requests at once than any IKE SA has.
+MAX_AUTH_LIFETIME, MAX_REQUESTS = 2**32 - 1, 16
 #: The founding profile.
 DEFAULT_PROFILE = "asn1"
 #: A name, a uid, uid:gid, or nothing.
@@ -221,6 +223,20 @@ class Lifetime:
 
 
 @dataclass(frozen=True, slots=True)
+class IkeLifetime(Lifetime):
+    """When an IKE SA is replaced: by new keys, and by a new authentication besides."""
+
+    reauth: float = _setting(
+        0.0,
+        "seconds after which one that we opened is authenticated anew: a whole new IKE SA with its Child SA, "
+        "then the old one is deleted (RFC 7296 2.8.3); jitter and margin are shares of this, too; 0: never",
+        type="number",
+        minimum=0,
+        maximum=MAX_LIFETIME,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ChildLifetime(Lifetime):
     """When a Child SA is replaced: by time, and by what it has sent."""
 
@@ -283,7 +299,21 @@ class Ike:
         "address",
         0,
     )
-    lifetime: Lifetime = field(default_factory=Lifetime)
+    lifetime: IkeLifetime = field(default_factory=IkeLifetime)
+    auth_lifetime: int = _count(
+        0,
+        "seconds within which a peer that opened the IKE SA has to authenticate anew: it is told "
+        "(AUTH_LIFETIME, RFC 4478), and its IKE SA ends where it does not; 0: never",
+        0,
+        MAX_AUTH_LIFETIME,
+    )
+    window: int = _count(
+        1,
+        "requests that we accept at once, in any order, and send at once where the peer accepts as many "
+        "(SET_WINDOW_SIZE, RFC 7296 2.3); one answer is kept for each",
+        1,
+        MAX_REQUESTS,
+    )
     retransmit: Retransmit = field(default_factory=Retransmit)
     liveness: Liveness = field(default_factory=Liveness)
     half_open: HalfOpen = field(default_factory=HalfOpen)

@@ -25,6 +25,7 @@ COMMANDS: dict[str, frozenset[str]] = {
     "initiate": frozenset(),
     "terminate": frozenset({"ike_spi"}),
     "rekey-ike": frozenset({"ike_spi"}),
+    "reauthenticate": frozenset({"ike_spi"}),
     "rekey-child": frozenset({"child_spi"}),
     "delete-child": frozenset({"child_spi"}),
     "create-child": frozenset({"ike_spi"}),

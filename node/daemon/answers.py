@@ -19,21 +19,18 @@ from node.version import VERSION
 
 def handle(node: Node, request: Request) -> Mapping[str, Any]:
     """Carry out one request. Raises RequestError where it cannot be."""
+    told = _TOLD.get(request.command)
+    if told is not None:
+        return told(node)
     match request.command:
-        case "status":
-            return status(node)
-        case "counters":
-            return counters(node)
-        case "health":
-            return {"healthy": healthy(node)}
-        case "version":
-            return {"version": VERSION, "profile": node.config.profile}
         case "initiate":
             return _initiate(node)
         case "terminate":
             return {"deleted": _each_ike_sa(node, request, node.terminate)}
         case "rekey-ike":
             return {"rekeyed": _each_ike_sa(node, request, node.rekey_ike)}
+        case "reauthenticate":
+            return {"begun": _each_ike_sa(node, request, node.reauthenticate, opened=True)}
         case "create-child":
             return {"asked": _each_ike_sa(node, request, node.create_child)}
         case "rekey-child":
@@ -137,12 +134,18 @@ def _move(node: Node, host: str) -> dict[str, Any]:
         raise RequestError(str(error)) from error
 
 
-def _each_ike_sa(node: Node, request: Request, act: Callable[[bytes], None]) -> int:
-    """Do it to the IKE SA with the given SPI of ours, or to each one; returns to how many."""
+def _each_ike_sa(node: Node, request: Request, act: Callable[[bytes], None], *, opened: bool = False) -> int:
+    """Do it to the IKE SA with the given SPI of ours, or to each one; returns to how many.
+
+    With `opened` only those count that we opened and that are up: the others are the peer's to authenticate.
+    """
     known = [
-        sa.spi_i if sa.is_initiator else sa.spi_r for sa in node.endpoint.sas() if sa.phase != "DELETING"
+        sa.spi_i if sa.is_initiator else sa.spi_r
+        for sa in node.endpoint.sas()
+        if sa.phase != "DELETING" and (not opened or (sa.opened and sa.phase == "ESTABLISHED"))
     ]
-    return _each(known, request.arguments.get("ike_spi"), "IKE SA has our SPI", act)
+    words = "IKE SA that we opened has our SPI" if opened else "IKE SA has our SPI"
+    return _each(known, request.arguments.get("ike_spi"), words, act)
 
 
 def _each_child_sa(node: Node, request: Request, act: Callable[[bytes], None]) -> int:
@@ -158,3 +161,12 @@ def _each(known: Sequence[str], chosen: str | None, words: str, act: Callable[[b
     for spi in known if chosen is None else [chosen]:
         act(bytes.fromhex(spi))
     return len(known) if chosen is None else 1
+
+
+#: What is told without anything being done.
+_TOLD: Mapping[str, Callable[[Node], Mapping[str, Any]]] = {
+    "status": status,
+    "counters": counters,
+    "health": lambda node: {"healthy": healthy(node)},
+    "version": lambda node: {"version": VERSION, "profile": node.config.profile},
+}

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 from node.config import Config
+from node.config.model import IkeLifetime
 from node.config.model import Lifetime as ConfiguredLifetime
 from node.crypto.suites import esp_suite, ike_suite
 from node.daemon.credentials import Credentials
@@ -92,6 +93,9 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         reveal_keys=bool(config.keylog.file),
         ike_lifetime=_lifetime(config.ike.lifetime),
         child_lifetime=_lifetime(config.child.lifetime),
+        reauth=_reauth(config.ike.lifetime),
+        auth_lifetime=config.ike.auth_lifetime,
+        window=config.ike.window,
         assumed_hashes=profile.assumed_hashes,
         pool=tuple(ip_network(text) for text in config.child.pool),
         pool_reserved=_reserved(config),
@@ -121,6 +125,10 @@ def _mtu(config: Config) -> int:
 def _lifetime(configured: ConfiguredLifetime) -> Lifetime:
     rekey = configured.rekey
     return Lifetime(rekey, configured.jitter * rekey, configured.margin * rekey)
+
+
+def _reauth(configured: IkeLifetime) -> Lifetime:
+    return _lifetime(replace(configured, rekey=configured.reauth))
 
 
 def peer_networks(config: Config) -> tuple[str, ...]:

@@ -122,6 +122,11 @@ class Node:
         self.endpoint.rekey_ike(ike_spi, clock.monotonic())
         self._pump()
 
+    def reauthenticate(self, ike_spi: bytes) -> None:
+        """Authenticate anew and replace one IKE SA, by our SPI. Raises KeyError where there is none."""
+        self.endpoint.reauthenticate(ike_spi, clock.monotonic())
+        self._pump()
+
     def create_child(self, ike_spi: bytes) -> None:
         """Ask for a Child SA over this IKE SA, unless it has one. Raises KeyError where there is none."""
         self.endpoint.create_child(ike_spi, clock.monotonic())

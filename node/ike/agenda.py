@@ -1,4 +1,5 @@
-"""What an IKE SA wants of its peer: one request at a time, the others wait in line (RFC 7296 2.3, 2.25).
+"""What an IKE SA wants of its peer: as many requests at a time as the window takes, the others wait in line
+(RFC 7296 2.3, 2.25).
 
     asked for  ->  waiting  ->  active (its request is in flight)  ->  done
                       ^                     |
@@ -11,12 +12,14 @@ Rules:
 2. Equal tasks wait once.
 3. A task that the peer puts off for longer than `PATIENCE` says that both ends see different states: the IKE
    SA ends (RFC 7296 2.25).
+4. A task that wants to be alone is begun when no other is active, and no other one beside it: what changes
+   the IKE SA itself would change what the others are about. Nobody overtakes it.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from node.model.message import Message
 from node.model.payloads import Payload
@@ -33,10 +36,15 @@ LEAST_PAUSE = 0.1
 PATIENCE = 180.0
 
 
+T = TypeVar("T")
+
+
 class Task(Protocol):
     """One request of ours: what it asks, and what the answer means."""
 
     exchange: ClassVar[ExchangeType]
+    #: No other request of ours is under way with it.
+    alone: ClassVar[bool]
 
     def key(self) -> object:
         """What the task is about: of equal ones only one waits."""
@@ -64,7 +72,7 @@ class _Delayed:
 class Agenda:
     """The tasks of one IKE SA."""
 
-    __slots__ = ("_delayed", "_entropy", "_since", "_waiting", "active")
+    __slots__ = ("_active", "_delayed", "_entropy", "_since", "_waiting")
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
@@ -72,10 +80,15 @@ class Agenda:
         self._delayed: list[_Delayed] = []
         # When a task was put off for the first time since one came through.
         self._since: float | None = None
-        self.active: Task | None = None
+        # By the message ID of the request.
+        self._active: dict[int, Task] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._delayed) + (self.active is not None)
+        return len(self._waiting) + len(self._delayed) + len(self._active)
+
+    def active(self, kind: type[T]) -> tuple[T, ...]:
+        """The tasks of this kind whose requests are in flight."""
+        return tuple(task for task in self._active.values() if isinstance(task, kind))
 
     def add(self, task: Task) -> None:
         """Let it wait its turn, unless an equal one waits already."""
@@ -87,26 +100,27 @@ class Agenda:
         if all(task.key() != other.key() for other in self.all()):
             self._waiting.appendleft(task)
 
-    def next(self, now: float) -> tuple[Task, tuple[Payload, ...]] | None:
-        """The next task and its payloads, which is active from now on; None where nobody waits."""
+    def next(self, now: float, message_id: int) -> tuple[Task, tuple[Payload, ...]] | None:
+        """The next task and its payloads, which is active from now on, in the request with this ID; None
+        where nobody may go.
+        """
         due = [delayed for delayed in self._delayed if delayed.until <= now]
         self._delayed = [delayed for delayed in self._delayed if delayed.until > now]
         self._waiting.extend(delayed.task for delayed in due)
-        while self._waiting and self.active is None:
+        while self._waiting and not self._is_blocked(self._waiting[0]):
             task = self._waiting.popleft()
             payloads = task.build(now)
             if payloads is not None:
-                self.active = task
+                self._active[message_id] = task
                 return task, payloads
         if not len(self):
             # What was put off has lost its point: nobody is out of step.
             self._since = None
         return None
 
-    def finish(self) -> Task | None:
-        """The answer to the active task is here, or will never be: it is not active any more."""
-        task, self.active = self.active, None
-        return task
+    def finish(self, message_id: int) -> Task | None:
+        """The answer to this request is here: its task is not active any more."""
+        return self._active.pop(message_id, None)
 
     def put_off(self, task: Task, now: float, left: float | None = None) -> bool:
         """Try it again later. False where that has gone on for too long.
@@ -131,7 +145,8 @@ class Agenda:
         """Nothing is wanted any more."""
         self._waiting.clear()
         self._delayed.clear()
-        self.active = self._since = None
+        self._active.clear()
+        self._since = None
 
     def drop(self, pointless: Callable[[Task], bool]) -> None:
         """Forget waiting tasks."""
@@ -147,5 +162,8 @@ class Agenda:
         return min((delayed.until for delayed in self._delayed), default=None)
 
     def all(self) -> tuple[Task, ...]:
-        """The active one, where there is one, and all that waits."""
-        return self.waiting() if self.active is None else (self.active, *self.waiting())
+        """The active ones and all that waits."""
+        return (*self._active.values(), *self.waiting())
+
+    def _is_blocked(self, task: Task) -> bool:
+        return bool(self._active) and (task.alone or any(other.alone for other in self._active.values()))

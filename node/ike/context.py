@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from node.crypto import kex
 from node.ike.contacts import Contacts
@@ -109,7 +110,8 @@ class Context:
 
     `signer` is our private key, or the secret that we share with our peers; `certificates` are empty with
     such a secret. `close` ends another IKE SA, by our SPI: silently, with a reason, at a time. `ike_spi`
-    makes a free SPI. `has_room`: one more IKE SA is within the limits. `newest` is the highest sequence
+    makes a free SPI. `has_room`: one more IKE SA is within the limits. `find` is another
+    IKE SA, by our SPI, or None. `newest` is the highest sequence
     number of the ESP packets that came to an inbound SPI, 0 for none.
     """
 
@@ -127,6 +129,7 @@ class Context:
     close: Callable[[bytes, str, float], None]
     ike_spi: Callable[[], bytes]
     has_room: Callable[[], bool]
+    find: Callable[[bytes], Any]
     newest: Callable[[bytes], int]
     fragments: Budget = field(default_factory=Budget)
 

@@ -1,8 +1,8 @@
 """The session table: routes datagrams to IKE SAs, makes new ones, and is the facade of the engine.
 
     inputs     handle_datagram, handle_timeout
-    commands   watch, prepare, initiate, move, peer_moved, create_child, rekey_..., delete..., expire_child,
-               retire
+    commands   watch, prepare, initiate, move, peer_moved, create_child, rekey_..., reauthenticate, delete...,
+               expire_child, retire
     outputs    poll (one ordered queue), deadline
     getters    sas, half_open, mobile
 
@@ -27,7 +27,7 @@ from node.errors import (
     PeerIncompatible,
     PeerMisbehaved,
 )
-from node.ike import lifetimes, liveness, moves, receive
+from node.ike import lifetimes, liveness, moves, reauthentication, receive
 from node.ike.contacts import Contacts
 from node.ike.context import Children, Context, KeyPairs
 from node.ike.echoes import Echoes
@@ -108,6 +108,7 @@ class Endpoint:
             self._close,
             self._new_spi,
             self._has_room,
+            lambda spi: self._sas.get(spi),
             lambda spi: self._newest(spi),
         )
         self._newest: Callable[[bytes], int] = lambda spi: 0
@@ -195,8 +196,13 @@ class Endpoint:
             self._settle(sa, now)
 
     def delete(self, ike_spi: bytes, now: float) -> None:
-        """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none."""
+        """Delete the IKE SA with this SPI of ours and tell the peer. Raises KeyError where there is none.
+
+        So is the one that is being made to take its place.
+        """
         sa = self._sas[ike_spi]
+        if sa.renewal is not None and sa.renewal.local_spi in self._sas:
+            self.delete(sa.renewal.local_spi, now)
         if sa.phase is not Phase.DELETING:
             rekey.delete_ike(sa, "deleted by us", now)
             self._settle(sa, now)
@@ -225,6 +231,15 @@ class Endpoint:
         rekey.rekey(sa, now)
         self._settle(sa, now)
 
+    def reauthenticate(self, ike_spi: bytes, now: float) -> None:
+        """Make a whole new IKE SA in place of the one with this SPI of ours. Raises KeyError.
+
+        Nothing happens where the peer opened it (`SaStatus.opened`), or that is under way already.
+        """
+        sa = self._sas[ike_spi]
+        reauthentication.begin(sa, now)
+        self._settle(sa, now)
+
     def expire_child(self, inbound_spi: bytes, now: float, *, hard: bool) -> None:
         """A Child SA has sent nearly all, or with `hard` all, that it may; it may be gone by now."""
         owner = self._context.children.ike_spi(inbound_spi)
@@ -236,7 +251,8 @@ class Endpoint:
     def delete_all(self, now: float) -> None:
         """Delete every IKE SA."""
         for spi in tuple(self._sas):
-            self.delete(spi, now)
+            if spi in self._sas:
+                self.delete(spi, now)
 
     def retire(self, now: float) -> None:
         """Delete every IKE SA, and take no new one from now on."""
@@ -419,6 +435,9 @@ class Endpoint:
 
     def _settle(self, sa: IkeSa, now: float) -> None:
         """Bring the tables in line with what has become of `sa`."""
+        lifetimes.spare_ids(sa, now)
+        if sa.phase is Phase.CLOSED:
+            reauthentication.ended(sa, now)
         while sa.touched:
             new = sa.touched.pop()
             self._sas[new.local_spi] = new

@@ -8,7 +8,8 @@ Rules:
 
 from dataclasses import replace
 
-from node.ike.children import ChildState, Times
+from node.ike import reauthentication
+from node.ike.children import ASK, ChildState, Times
 from node.ike.phases import Established, Rekeyed
 from node.ike.sa import IkeSa
 from node.ike.tasks import create_child, rekey
@@ -19,6 +20,7 @@ from node.model.events import EventName
 def pass_time(sa: IkeSa, now: float) -> None:
     """Do what is due at `now`, in monotonic seconds."""
     sa.end_lingering(now)
+    reauthentication.pass_time(sa, now)
     if isinstance(sa.data, Established | Rekeyed) and _is_due(sa.times.expires_at, now):
         over = "its lifetime is over" if isinstance(sa.data, Established) else "replaced, and not deleted"
         sa.times = Times()
@@ -48,11 +50,23 @@ def expire(sa: IkeSa, inbound_spi: bytes, now: float, *, hard: bool) -> None:
         create_child.rekey(sa, inbound_spi, now)
 
 
+def spare_ids(sa: IkeSa, now: float) -> None:
+    """Ask for a new IKE SA before message IDs come to an end: they never wrap (RFC 7296 2.2)."""
+    if sa.window.scarce and not sa.renewed and isinstance(sa.data, Established):
+        sa.renewed = True
+        rekey.rekey(sa, now)
+    if sa.window.used_up:
+        sa.advance(now)
+
+
 def _age(sa: IkeSa, spi: bytes, now: float) -> None:
     owned = sa.children[spi]
     if _is_due(owned.times.expires_at, now):
         sa.children[spi] = replace(owned, times=replace(owned.times, expires_at=None))
         _end(sa, spi, now)
+    elif _is_due(owned.times.rekey_at, now) and owned.held is not None:
+        # The peer may not know of it.
+        sa.children[spi] = replace(owned, times=replace(owned.times, rekey_at=now + ASK))
     elif _is_due(owned.times.rekey_at, now):
         sa.children[spi] = replace(owned, times=replace(owned.times, rekey_at=None))
         if owned.state is ChildState.INSTALLED:

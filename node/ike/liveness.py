@@ -13,6 +13,8 @@ Rules:
    silence, two at the latest.
 3. Nothing is asked while a request of ours waits for its answer: that is the question already. Without an
    answer to the last repetition the IKE SA ends, and nobody is told.
+4. So is a peer asked of whom we do not know whether it has the IKE SA at all: our answer to its IKE_AUTH may
+   be lost (`Doubt` in `node.ike.children`).
 """
 
 from node.ike.phases import Established
@@ -22,6 +24,8 @@ from node.ike.tasks.informational import Liveness
 
 def look(sa: IkeSa, now: float) -> None:
     """Ask the peer for life where it is time to."""
+    if isinstance(sa.data, Established) and sa.look(now):
+        sa.ask(Liveness(sa), now)
     deadline = sa.liveness_deadline()
     if deadline is None or now < deadline or not isinstance(sa.data, Established):
         return

@@ -7,6 +7,8 @@ Rules:
    somebody else only when no other is left.
 3. What a peer asks for is a wish: it is granted where the address is in the pool and nobody's.
 4. An identity holds a bounded number of addresses, so that one peer cannot use a pool up.
+5. A peer that authenticates anew asks for the address that its older IKE SA has: both have it, until both are
+   over.
 """
 
 from collections import Counter, OrderedDict
@@ -103,30 +105,42 @@ class _Prefix:
 class Pools:
     """The pools of an endpoint. `reserved` are never given away: addresses of our own."""
 
-    __slots__ = ("_leases", "_numbers", "_prefixes")
+    __slots__ = ("_holders", "_leases", "_numbers", "_prefixes")
 
     def __init__(self, networks: Sequence[IPNetwork], reserved: Collection[IPAddress] = ()) -> None:
         self._prefixes = tuple((network.version, _Prefix(network, reserved)) for network in networks)
         self._leases: dict[bytes, tuple[_Identity, tuple[IPAddress, ...]]] = {}
         self._numbers: Counter[tuple[_Identity, int]] = Counter()
+        # How many IKE SAs have it.
+        self._holders: Counter[IPAddress] = Counter()
 
     def lease(
-        self, ike_spi: bytes, peer: Identification, wanted: Sequence[IPAddress]
+        self,
+        ike_spi: bytes,
+        peer: Identification,
+        wanted: Sequence[IPAddress],
+        siblings: Collection[bytes] = (),
     ) -> tuple[IPAddress, ...]:
         """Give the IKE SA with our SPI `ike_spi` one address for each of `wanted` that can be satisfied.
 
         An unspecified one stands for any of its family. An IKE SA gets addresses once.
+        `siblings` are other IKE SAs of the same peer, whose addresses it may have as well.
         """
         owner = (int(peer.id_type), peer.data)
-        found = tuple(a for a in (self._take(owner, wish) for wish in wanted) if a is not None)
+        theirs = {a for spi in siblings if spi in self._leases for a in self._leases[spi][1]}
+        tried = (wish if wish in theirs else self._take(owner, wish) for wish in wanted)
+        found = tuple(address for address in tried if address is not None)
         if found:
             self._leases[ike_spi] = (owner, found)
+            self._holders.update(found)
         return found
 
     def give_back(self, ike_spi: bytes) -> None:
         """The IKE SA is over."""
         owner, addresses = self._leases.pop(ike_spi, ((0, b""), ()))
-        for address in addresses:
+        self._holders.subtract(addresses)
+        for address in (free for free in addresses if not self._holders[free]):
+            del self._holders[address]
             next(prefix for _, prefix in self._prefixes if prefix.back(address, owner))
             self._numbers[owner, address.version] -= 1
             if not self._numbers[owner, address.version]:
@@ -139,7 +153,7 @@ class Pools:
 
     def __len__(self) -> int:
         """Addresses in use."""
-        return sum(len(addresses) for _, addresses in self._leases.values())
+        return len(self._holders)
 
     def _take(self, owner: _Identity, wish: IPAddress) -> IPAddress | None:
         if self._numbers[owner, wish.version] >= MAX_OF_PEER:

@@ -21,22 +21,23 @@ from node.errors import (
     DecodeError,
     DropReason,
     IkeError,
+    IntegrityError,
     LocalMisuse,
     MessageTooLarge,
     PeerMisbehaved,
 )
-from node.ike import exchanges, moves
+from node.ike import authlife, exchanges, moves, reauthentication
 from node.ike.outputs import Dropped, Transmit
-from node.ike.phases import AuthSent, InitReplied, InitSent
+from node.ike.phases import AuthSent, Established, InitReplied, InitSent
 from node.ike.refusals import notify_for
-from node.ike.sa import IkeSa
-from node.ike.tasks import auth, create, informational, init, rekey
+from node.ike.sa import WINDOW_SIZE_OCTETS, IkeSa
+from node.ike.tasks import auth, create, informational, init, rekey, stray
 from node.ike.tasks.reply import Reply
 from node.ike.window import digest
 from node.model.events import EventName
 from node.model.message import Envelope, Fragment, Message, Path
 from node.model.payloads import Delete, Notify
-from node.model.registry import ExchangeType, ProtocolId
+from node.model.registry import ExchangeType, NotifyType, ProtocolId
 
 
 def receive(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
@@ -51,7 +52,7 @@ def receive(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
 
 def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
     header = envelope.header
-    stored = _stored(sa, envelope)
+    stored = _stored(sa, envelope, now)
     if stored is not None:
         sa.event(EventName.RESPONSE_REPEATED, message_id=header.message_id)
         sa.context.emit(Transmit(stored, path))
@@ -71,25 +72,41 @@ def _request(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
         return
     moves.follow(sa, path)
     sa.life.heard(now)
+    sa.heard(header.message_id)
     sa.received(message)
     _answer(sa, envelope, message, path, now)
 
 
-def _stored(sa: IkeSa, envelope: Envelope) -> tuple[bytes, ...] | None:
-    """The stored answer where this is the last request once more. Raises IkeError where it is dropped."""
+def _stored(sa: IkeSa, envelope: Envelope, now: float) -> tuple[bytes, ...] | None:
+    """The stored answer where this is a request once more. Raises IkeError where it is dropped."""
     try:
         return sa.window.repeated(envelope.header.message_id, envelope.octets)
-    except PeerMisbehaved:
-        last = sa.window.answered
-        if last is None or last.message_id != envelope.header.message_id:
+    except PeerMisbehaved as error:
+        if error.reason is DropReason.OUT_OF_WINDOW and _is_authentic(sa, envelope):
+            stray.tell(sa, envelope.header.message_id, now)
+        last = sa.window.answers.get(envelope.header.message_id)
+        if last is None:
             raise
         if not _comes_in_more_pieces(sa, envelope, last.fragments):
             raise
         return last.datagrams
 
 
+def _is_authentic(sa: IkeSa, envelope: Envelope) -> bool:
+    """Whether the peer made this message, whatever is in it."""
+    if sa.protection is None or not envelope.protected:
+        return False
+    try:
+        sa.context.codec.open(envelope, sa.protection.inbound)
+    except DecodeError as error:
+        return error.authenticated
+    except IntegrityError:
+        return False
+    return True
+
+
 def _comes_in_more_pieces(sa: IkeSa, envelope: Envelope, fragments: int) -> bool:
-    """Whether this is the first fragment of the last request, cut smaller than before.
+    """Whether this is the first fragment of an answered request, cut smaller than before.
 
     A peer that looks for a size which gets through does that (RFC 7383 2.4, 2.5.2): its octets are others, so
     it is known by its numbers (2.6.1), which count only once they are authenticated. Raises IntegrityError,
@@ -106,6 +123,7 @@ def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: fl
         exchanges.check(message)
         rekey.claim(sa, message, now)
         reply = _handle(sa, message, path, now)
+        _take_status(sa, message, now)
     except LocalMisuse:
         raise
     except IkeError as error:
@@ -125,6 +143,18 @@ def _answer(sa: IkeSa, envelope: Envelope, message: Message, path: Path, now: fl
         sa.close(reply.close)
     # What the handler wants to ask in turn goes out behind the answer.
     sa.advance(now)
+
+
+def _take_status(sa: IkeSa, message: Message, now: float) -> None:
+    """How many requests the authenticated peer takes at once (RFC 7296 2.3), and how long our authentication
+    counts for it (RFC 4478); what makes no sense is nothing.
+    """
+    if not isinstance(sa.data, Established):
+        return
+    for notify in exchanges.every(message, Notify):
+        if notify.notify_type == NotifyType.SET_WINDOW_SIZE and len(notify.data) == WINDOW_SIZE_OCTETS:
+            sa.window.grant(int.from_bytes(notify.data))
+    sa.auth = authlife.obey(sa.auth, message, now)
 
 
 def _handle(sa: IkeSa, message: Message, path: Path, now: float) -> Reply:
@@ -160,18 +190,21 @@ def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
         message = _open(sa, envelope, path, now)
     except DecodeError as error:
         if error.authenticated:
-            sa.answer_accepted()
+            sa.answer_accepted(header.message_id)
             _fail(sa, error, now)
         raise
     if message is None:
         return
-    sa.answer_accepted()
+    sa.answer_accepted(header.message_id)
     moves.follow(sa, path)
     sa.life.heard(now)
+    sa.heard(0)
     sa.received(message)
     try:
         exchanges.check(message)
         _complete(sa, message, now)
+        _take_status(sa, message, now)
+        sa.advance(now)
     except LocalMisuse:
         raise
     except IkeError as error:
@@ -179,8 +212,10 @@ def _response(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> None:
 
 
 def _complete(sa: IkeSa, message: Message, now: float) -> None:
-    if message.header.exchange == ExchangeType.IKE_AUTH:
+    # Of an IKE SA that is being deleted meanwhile any answer is one to wait for, that of IKE_AUTH as well.
+    if isinstance(sa.data, AuthSent):
         auth.complete(sa, message, now)
+        reauthentication.completed(sa, now)
     else:
         informational.complete(sa, message, now)
 
@@ -201,9 +236,9 @@ def _open(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> Message | No
     """The message, or None where it came in fragments and some are missing. Raises IkeError."""
     if sa.protection is None:
         raise PeerMisbehaved(DropReason.UNEXPECTED_MESSAGE, "a protected message before there are keys")
-    collected = sa.window.responses if envelope.header.is_response else sa.window.requests
-    known_by = digest(envelope.octets)
-    if collected.has(known_by):
+    message_id, response = envelope.header.message_id, envelope.header.is_response
+    known_by, found = digest(envelope.octets), sa.window.collected(message_id, response=response)
+    if found is not None and found.has(known_by):
         raise PeerMisbehaved(DropReason.FRAGMENT_REPEATED, "a fragment that is there already")
     opened = sa.context.codec.open(envelope, sa.protection.inbound)
     if isinstance(opened, Message):
@@ -212,6 +247,7 @@ def _open(sa: IkeSa, envelope: Envelope, path: Path, now: float) -> Message | No
         raise PeerMisbehaved(
             DropReason.UNEXPECTED_MESSAGE, "a fragment, and fragmentation was not negotiated"
         )
+    collected = sa.window.collect(message_id, response=response)
     given_up = collected.add(opened, known_by, len(envelope.octets), now)
     if given_up:
         sa.context.emit(Dropped(DropReason.FRAGMENTS_INCOMPLETE, path, given_up))

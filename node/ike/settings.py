@@ -77,7 +77,11 @@ class Settings:
     `pool_reserved` of them are never given away. `virtual_ips`: inner addresses that we ask the peer for as
     initiator, an unspecified one for any of its family, at most one of each family; they take the place of
     `local_ts` (RFC 7296 2.19). After `liveness` seconds without anything from a peer it is asked whether it
-    is there (RFC 7296 2.4), 0: never.
+    is there (RFC 7296 2.4), 0: never. `window` is how many requests we accept at once, and send at once
+    where the peer accepts as many (RFC 7296 2.3); at most `node.ike.window.MAX_WINDOW`.
+
+    `reauth`: when an IKE SA that we opened is authenticated anew (RFC 7296 2.8.3). `auth_lifetime`: whoever
+    opened one with us has to do so within so many seconds (RFC 4478), 0: never.
 
     `mobike`: addresses may change (RFC 4555), where the peer says so, too. `additional_addresses` are further
     ones of ours that it is told then.
@@ -100,6 +104,8 @@ class Settings:
     pool_reserved: frozenset[IPAddress] = frozenset()
     virtual_ips: tuple[IPAddress, ...] = ()
     liveness: float = 0.0
+    window: int = 1
+    auth_lifetime: int = 0
     mobike: bool = False
     additional_addresses: tuple[IPAddress, ...] = ()
     signature_hashes: tuple[HashId, ...] = SIGNATURE_HASHES
@@ -108,3 +114,4 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     ike_lifetime: Lifetime = field(default_factory=Lifetime)
     child_lifetime: Lifetime = field(default_factory=Lifetime)
+    reauth: Lifetime = field(default_factory=Lifetime)

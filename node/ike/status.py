@@ -26,14 +26,16 @@ class SaStatus:
     """An IKE SA: SPIs in hexadecimal; `established_at` is in monotonic seconds, None before that.
 
     `own_addresses` are inner addresses that the peer gave us, `peer_addresses` those that we gave it.
-    `peer_auth` is the method by which the peer authenticated itself. `local` is our outer end of its path.
-    `mobike`: both speak it; `peer_outer_addresses` are further ones that the peer told (RFC 4555).
+    `peer_auth` is the method by which the peer authenticated itself; `opened`: we began it, so it is we who
+    authenticate anew. `local` is our outer end of its path. `mobike`: both speak it; `peer_outer_addresses`
+    are further ones that the peer told (RFC 4555).
     """
 
     spi_i: str
     spi_r: str
     phase: str
     is_initiator: bool
+    opened: bool
     local: str
     peer: str
     peer_identity: str | None
@@ -56,6 +58,7 @@ def status_of(sa: IkeSa) -> SaStatus:
         spi_r=sa.spi_r.hex(),
         phase=str(sa.phase),
         is_initiator=sa.is_initiator,
+        opened=sa.auth.ours if up else sa.is_initiator,
         local=host_port(sa.path.local_host, sa.path.local_port),
         peer=sa.path.peer,
         peer_identity=describe(peer.id_type, peer.data) if peer else None,

@@ -60,6 +60,8 @@ class EventName(StrEnum):
     IKE_SA_FAILED = "ike_sa_failed"
     IKE_SA_REKEYED = "ike_sa_rekeyed"
     IKE_REKEY_FAILED = "ike_rekey_failed"
+    IKE_SA_REAUTHENTICATED = "ike_sa_reauthenticated"
+    IKE_REAUTH_FAILED = "ike_reauth_failed"
     IKE_SA_DELETED = "ike_sa_deleted"
     CREATE_CHILD_SA_SENT = "create_child_sa_sent"
     CREATE_CHILD_SA_RECEIVED = "create_child_sa_received"

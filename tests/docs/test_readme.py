@@ -112,7 +112,7 @@ def test_options_named_in_the_text_exist(option: str) -> None:
 
 
 def test_ctl_commands_named_in_the_readme_exist() -> None:
-    named = set(re.findall(r"-m node ctl (\w+)", TEXT))
+    named = set(re.findall(r"-m node ctl ([\w-]+)", TEXT))
     assert named
     assert named <= set(protocol.COMMANDS)
 

@@ -13,22 +13,28 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from node.ike.endpoint import Endpoint
 from node.ike.outputs import InstallInbound
 from node.ike.sa import IkeSa
 from tests.engine.harness import INITIATOR, RESPONDER, Datagram, Node, Pair, variant
-from tests.engine.lives import delete_child, delete_ike, kind, rekey_child, rekey_ike, settled
+from tests.engine.lives import carries, harmless, kind, settled
 
 #: Seconds after which both ends have given up or done whatever they were told.
 PATIENCE = 1_500.0
 #: Fast, and with a key exchange in every rekey.
 IKE, ESP = ("aes256gcm16-prfsha256-x25519",), ("aes256gcm16",)
 
-Command = Callable[[Pair, Node], object]
+#: No deadline further away is waited for within a schedule: no datagram is under way for that long.
+MOMENT = 2.0
+
+#: What an endpoint is told about an SA, by our SPI of it (inbound, where it is a Child SA), and when.
+Command = Callable[[Endpoint, bytes, float], None]
 COMMANDS: dict[str, Command] = {
-    "rekey Child SA": rekey_child,
-    "rekey IKE SA": rekey_ike,
-    "delete Child SA": delete_child,
-    "delete IKE SA": delete_ike,
+    "rekey Child SA": Endpoint.rekey_child,
+    "rekey IKE SA": Endpoint.rekey_ike,
+    "delete Child SA": Endpoint.delete_child,
+    "delete IKE SA": Endpoint.delete,
+    "reauthenticate IKE SA": Endpoint.reauthenticate,
 }
 
 
@@ -38,11 +44,18 @@ class Broken(AssertionError):
 
 @dataclass(slots=True)
 class Limits:
-    """How often each end is told something, and how many datagrams may be lost or doubled in a schedule."""
+    """How often each end is told something, how many datagrams may be lost or doubled in a schedule, and how
+    often time passes before all of them have arrived.
+    """
 
     commands: int = 1
     losses: int = 1
     copies: int = 1
+    moments: int = 0
+
+
+#: Those of random schedules.
+WIDE = Limits(2, 2, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ class World:
 
     def steps(self) -> list[Step]:
         """What may happen next, in a fixed order."""
-        return [*self._deliveries(), *self._commands()]
+        return [*self._deliveries(), *self._commands(), *self._moments()]
 
     def take(self, step: Step) -> None:
         """Let it happen. Raises Broken."""
@@ -95,21 +108,45 @@ class World:
     def _commands(self) -> Iterator[Step]:
         for node, told in self.told.items():
             for name in self.allowed if told < self.limits.commands else ():
-                if self._possible(name, node):
-                    words = f"{node.options.name}: {name}"
-                    yield Step(words, lambda c=COMMANDS[name], n=node, w=name: self._tell(c, n, w))  # type: ignore[misc]
+                for place, spi in self._targets(name, node):
+                    words = f"{node.options.name}: {name}{' (the new one)' * place}"
+                    yield Step(words, lambda s=spi, n=node, w=name: self._tell(w, n, s))  # type: ignore[misc]
 
-    def _possible(self, name: str, node: Node) -> bool:
+    def _targets(self, name: str, node: Node) -> Iterator[tuple[int, bytes]]:
+        """What the command may be about: one SA, and while an IKE SA is authenticated anew, that of each."""
         up = [sa for sa in node.endpoint._sas.values() if sa.phase == "ESTABLISHED"]
-        if len(up) != 1:
-            return False
-        free = [o for o in up[0].children.values() if o.state == "INSTALLED"]
-        return "IKE" in name or len(free) == 1
+        if len(up) > 1 and not self.reauthenticates:
+            return
+        for place, sa in enumerate([sa for sa in up if sa.predecessor is None][:2]):
+            free = [spi for spi, o in sa.children.items() if o.state == "INSTALLED"]
+            if "Child" in name and len(free) == 1:
+                yield place, free[0]
+            elif "IKE" in name and (sa.auth.ours or "reauthenticate" not in name):
+                yield place, sa.local_spi
 
-    def _tell(self, command: Command, node: Node, name: str) -> None:
+    @property
+    def reauthenticates(self) -> bool:
+        """An end was told to authenticate anew."""
+        return "reauthenticate IKE SA" in self.asked
+
+    def _tell(self, name: str, node: Node, spi: bytes) -> None:
         self.told[node] += 1
         self.asked.add(name)
-        command(self.pair, node)
+        COMMANDS[name](node.endpoint, spi, self.pair.now)
+        self.pair.flush(node)
+
+    def _moments(self) -> Iterator[Step]:
+        due = min(self.pair.deadlines(), default=None)
+        if self.limits.moments and due is not None and due <= self.pair.now + MOMENT:
+            yield Step(f"... {max(due - self.pair.now, 0.0):.2f} s pass", self._pass)
+
+    def _pass(self) -> None:
+        self.limits.moments -= 1
+        pair = self.pair
+        pair.now = max(pair.now, min(pair.deadlines()))
+        for node in self.told:
+            node.endpoint.handle_timeout(pair.now)
+            pair.flush(node)
 
     def _deliver(self, place: int, *, keep: bool) -> None:
         datagram = self.pair.wire[place]
@@ -134,13 +171,20 @@ class World:
     # -- invariants ------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """What always holds: no key and no SPI is used twice. (The harness sees that inbound comes first.)"""
+        """What always holds: no key and no SPI is used twice, and what an end sends finds an SA at the other
+        one. (The harness sees that inbound comes first, and that outbound is installed and removed once.)
+        """
         for node in (self.pair.initiator, self.pair.responder):
             for output in node.outputs[self._seen[node] :]:
                 if isinstance(output, InstallInbound):
                     self._use(output.child.inbound_spi + node.options.name.encode())
                     self._use(output.child.inbound.encr.reveal())
             self._seen[node] = len(node.outputs)
+        # Who is told to delete an IKE SA takes its Child SAs down before the peer can know.
+        ends = "delete IKE SA" in self.asked
+        holds = harmless if "delete Child SA" in self.asked else carries
+        if not ends and not holds(self.pair):
+            raise Broken(f"an end sends where nobody receives: {self.describe()}")
 
     def _use(self, octets: bytes) -> None:
         if octets in self._used:
@@ -152,9 +196,11 @@ class World:
         self.diagram.append("... and everything that is still to come")
         self.pair.pass_time(PATIENCE)
         self.check()
-        if "delete IKE SA" in self.asked:
+        if "delete IKE SA" in self.asked and not self.reauthenticates:
             if not self.pair.empty():
                 raise Broken(f"something is left: {self.describe()}")
+        elif "delete IKE SA" in self.asked and self.pair.empty():
+            return
         elif not (settled(self.pair, children=1) or self._childless()):
             raise Broken(f"the ends do not agree: {self.describe()}")
 
@@ -177,7 +223,7 @@ class World:
             wire.append(
                 (datagram.source.options.name, header.exchange, header.flags, header.message_id, spis)
             )
-        limits = (self.limits.losses, self.limits.copies, tuple(self.told.values()))
+        limits = (self.limits.losses, self.limits.copies, self.limits.moments, tuple(self.told.values()))
         return nodes, tuple(sorted(wire)), limits
 
 
@@ -191,10 +237,16 @@ def _shape_of_sa(sa: IkeSa, numbers: dict[bytes, int]) -> object:
         (_number(numbers, spi), str(o.state), _number(numbers, o.heir or b""), o.silent)
         for spi, o in sa.children.items()
     )
-    flight = sa.window.in_flight
-    asking = type(sa.agenda.active).__name__, tuple(type(task).__name__ for task in sa.agenda.waiting())
-    ids = sa.window.next_id, sa.window.expected_id, flight.message_id if flight else None
-    return _number(numbers, sa.spi_i), sa.is_initiator, str(sa.phase), ids, asking, children
+    flight = tuple(sa.window.in_flight)
+    asking = _names(sa.agenda.active(object)), _names(sa.agenda.waiting())
+    ids = sa.window.next_id, sa.window.expected_id, flight
+    heir = _number(numbers, sa.heir.spi_i) if sa.heir else -1
+    doubt = None if sa.doubt is None else sa.doubt.ask_at is None
+    return _number(numbers, sa.spi_i), sa.is_initiator, str(sa.phase), ids, asking, children, heir, doubt
+
+
+def _names(tasks: tuple[object, ...]) -> tuple[str, ...]:
+    return tuple(type(task).__name__ for task in tasks)
 
 
 def _number(numbers: dict[bytes, int], spi: bytes) -> int:
@@ -277,6 +329,6 @@ def wander(codec: str, seed: int, count: int, limits: Limits, depth: int = 40) -
 
 
 if __name__ == "__main__":
-    played = play(sys.argv[1], [int(text) for text in sys.argv[2].split(",") if text], Limits(2, 2, 2))
+    played = play(sys.argv[1], [int(text) for text in sys.argv[2].split(",") if text], WIDE)
     played.settle()
     print("\n".join(played.diagram))

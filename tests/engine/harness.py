@@ -243,6 +243,8 @@ class Node:
             case InstallOutbound(child):
                 if child.inbound_spi not in self.children:
                     raise AssertionError("outbound was installed before inbound")
+                if child.inbound_spi in self.outbound:
+                    raise AssertionError("outbound was installed twice")
                 self.outbound[child.inbound_spi] = child
             case RemoveOutbound(spi):
                 del self.outbound[spi]

@@ -56,6 +56,22 @@ def carries(pair: Pair) -> bool:
     return all(sender(one) in other.children for one, other in ends)
 
 
+def harmless(pair: Pair) -> bool:
+    """Each end sends through what the other end has, wherever there is such a Child SA at all.
+
+    Who deletes a Child SA by itself sends through it until that is answered, as always.
+    """
+    ends = ((pair.initiator, pair.responder), (pair.responder, pair.initiator))
+    return all(sends_well(one, other) for one, other in ends)
+
+
+def sends_well(one: Node, other: Node) -> bool:
+    owned = [o for sa in one.endpoint._sas.values() for o in sa.children.values()]
+    deleting = {o.child.outbound_spi for o in owned if o.state == "DELETING"}
+    received = {o.child.outbound_spi for o in owned} & set(other.children) - deleting
+    return not received or (bool(one.outbound) and sender(one) in received | deleting)
+
+
 def settled(pair: Pair, *, children: int = 1) -> bool:
     """Both ends have one IKE SA and so many Child SAs, agree on all SPIs, and wait for nothing."""
     ours, theirs = pair.initiator.endpoint.sas(), pair.responder.endpoint.sas()

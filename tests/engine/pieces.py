@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from node.errors import LocalMisuse
-from node.ike.fragments import Reassembly
+from node.ike.fragments import Budget, Reassembly
 from node.ike.sa import IkeSa
 from node.ike.settings import Settings
 from node.model.events import EventName
@@ -67,7 +67,8 @@ def sa_of(node: Node) -> IkeSa:
 
 def waiting(node: Node) -> Reassembly:
     """What the only IKE SA of a node collects of its peer's request."""
-    return sa_of(node).window.requests
+    requests = sa_of(node).window.requests
+    return next(iter(requests.values()), Reassembly(Budget()))
 
 
 def held(node: Node) -> int:

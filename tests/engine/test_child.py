@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.errors import DropReason
+from node.ike.children import ASK
 from node.ike.settings import Limits, Settings
 from node.model.events import EventName as E
 from node.model.message import Header, Sealed
@@ -62,6 +63,8 @@ def test_the_same_peer_may_take_its_selectors_again(pair: Pair) -> None:
     pair.establish()
     pair.initiate()
     pair.drive()
+    assert len(pair.responder.children) == 2
+    pair.pass_time(ASK)
     assert len(pair.responder.outbound) == 2
 
 

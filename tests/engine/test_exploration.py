@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engine.explore import COMMANDS, Broken, Limits, explore, judge, play, wander
+from tests.engine.explore import COMMANDS, WIDE, Broken, Limits, explore, judge, play, wander
 
 #: Commands that meet, and how deep every schedule of them is tried here; `make test-long` goes further.
 MEETINGS = {
@@ -11,6 +11,10 @@ MEETINGS = {
     "rekey and delete of the Child SA": (["rekey Child SA", "delete Child SA"], 4),
     "rekey and delete of the IKE SA": (["rekey IKE SA", "delete IKE SA"], 4),
     "both kinds of rekey": (["rekey Child SA", "rekey IKE SA"], 4),
+    "reauthentication and rekey of the Child SA": (["reauthenticate IKE SA", "rekey Child SA"], 4),
+    "reauthentication and rekey of the IKE SA": (["reauthenticate IKE SA", "rekey IKE SA"], 4),
+    "reauthentication and delete of the Child SA": (["reauthenticate IKE SA", "delete Child SA"], 4),
+    "reauthentication and delete of the IKE SA": (["reauthenticate IKE SA", "delete IKE SA"], 4),
 }
 #: Random schedules of each seed.
 COUNT = 60
@@ -25,12 +29,12 @@ def test_every_schedule(codec: str, name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_schedules(codec: str, seed: int) -> None:
-    assert wander(codec, seed, COUNT, Limits(2, 2, 2)).schedules == COUNT
+    assert wander(codec, seed, COUNT, WIDE).schedules == COUNT
 
 
 def test_a_schedule_does_the_same_again(codec: str) -> None:
     choices = [3, 0, 7, 1, 12, 5, 0, 2]
-    diagrams = [play(codec, choices, Limits(2, 2, 2)).diagram for _ in range(2)]
+    diagrams = [play(codec, choices, WIDE).diagram for _ in range(2)]
     assert diagrams[0]
     assert diagrams[0] == diagrams[1]
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from node.errors import DropReason
+from node.ike.children import ASK
 from node.ike.halfopen import MAX_SPENT, HalfOpen
 from node.ike.phases import InitReplied
 from node.ike.settings import Limits
@@ -81,6 +82,7 @@ def test_who_succeeds_gets_the_slot_back(codec: str) -> None:
         pair.drive()
     assert len(pair.responder.endpoint.sas()) == 5
     assert not pair.responder.endpoint._half_open._sources
+    pair.pass_time(ASK)
     assert pair.responder.endpoint.deadline() is None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from node.ike.children import ASK
 from node.ike.contacts import Contacts
 from node.ike.outputs import RemoveSa, SaDown, SaUp, Transmit
 from node.model.events import EventName as E
@@ -90,6 +91,7 @@ def test_a_second_ike_sa_on_purpose_closes_nothing(pair: Pair) -> None:
     pair.drive()
     assert said(pair.initiator) == said(pair.responder) == [True, False]
     assert len(pair.initiator.endpoint.sas()) == len(pair.responder.endpoint.sas()) == 2
+    pair.pass_time(ASK)
     assert len(pair.responder.outbound) == 2
 
 

@@ -60,8 +60,7 @@ def test_deleted_spis_that_nobody_has_heard_of_are_not_collected(pair: Pair, rol
     for number in range(40):
         spis = tuple((number * 10 + n).to_bytes(4) for n in range(1_000, 1_010))
         insist(pair, liar, ExchangeType.INFORMATIONAL, Delete(ProtocolId.ESP, spis))
-    active = ike_sa(other).agenda.active
-    assert isinstance(active, CreateChild)
+    (active,) = ike_sa(other).agenda.active(CreateChild)
     assert 0 < len(active.stillborn) <= MAX_STILLBORN
 
 
@@ -114,6 +113,7 @@ class Chore:
     """A task of a test: has a point, or none any more."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    alone: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         self.name, self.point = name, True
@@ -136,10 +136,10 @@ def test_what_settled_itself_is_no_disagreement() -> None:
     agenda, chore, later = Agenda(Counting(b"agenda")), Chore("one"), Chore("another")
     assert agenda.put_off(chore, 0.0)
     chore.point = False
-    assert agenda.next(PAUSE + PAUSE_JITTER) is None
+    assert agenda.next(PAUSE + PAUSE_JITTER, 0) is None
     assert agenda.put_off(later, 10 * PATIENCE)
-    assert agenda.next(10 * PATIENCE + PAUSE + PAUSE_JITTER) == (later, ())
-    agenda.finish()
+    assert agenda.next(10 * PATIENCE + PAUSE + PAUSE_JITTER, 0) == (later, ())
+    agenda.finish(0)
     assert not agenda.put_off(later, 11.5 * PATIENCE)
 
 

@@ -19,4 +19,4 @@ def test_what_is_broken_is_found(codec: str, monkeypatch: pytest.MonkeyPatch) ->
     """An endpoint that does not tell again where it is when its IKE SA is replaced gets lost."""
     monkeypatch.setattr(mobike, "tell_again", lambda sa, now: None)
     with pytest.raises(Broken, match="initiator: another address"):
-        wander(codec, 1, COUNT, Limits(2, 2, 2))
+        wander(codec, 2, COUNT, Limits(2, 2, 2))

@@ -17,6 +17,7 @@ WANTED = {
     *("fragmentation", "cookie", "invalid-ke", "narrowing", "wrong-psk", "wrong-identity", "wrong-ca"),
     *("expired-certificate", "proposal-mismatch", "virtual-ip", "delete", "liveness", "another-child"),
     *("rekey-child", "rekey-child-pfs", "rekey-ike", "collide-child", "collide-ike", "short-lives"),
+    *("reauthenticate", "short-authentications", "auth-lifetime"),
 }
 
 

@@ -52,6 +52,7 @@ def test_every_case_that_is_asked_of_us_is_there_in_both_roles() -> None:
         *("delete-child", "delete-child-by-peer", "another-child", "another-child-by-peer"),
         *("rekey-child", "rekey-child-by-peer", "rekey-child-pfs", "rekey-child-pfs-by-peer"),
         *("rekey-ike", "rekey-ike-by-peer", "collide-child", "collide-ike", "short-lives"),
+        *("reauthenticate", "short-authentications", "auth-lifetime"),
     }
     assert {f"{name}-{role}" for name in wanted for role in ROLES} <= set(CASES)
 
@@ -67,6 +68,12 @@ def test_a_document_with_our_node_is_good(name: str) -> None:
             Kind.NODE if side == SUBJECT else "strongswan"
         )
         assert document["expect"][side]
+
+
+def test_one_clock_of_a_strongswan_is_two_of_ours() -> None:
+    """As the initiator it authenticates anew by it, as the responder it asks for that (RFC 4478)."""
+    made = ours.config({"rekey": {"reauth": 8}, "daemon": {"make_before_break": True}})
+    assert made["ike"] == {"lifetime": {"reauth": 8, "jitter": 0}, "auth_lifetime": 8}
 
 
 def test_what_a_strongswan_is_told_our_node_is_told() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.engine import travels
-from tests.engine.explore import Limits, explore, wander
+from tests.engine.explore import WIDE, Limits, explore, wander
 from tests.engine.harness import CODECS
 from tests.engine.test_exploration import MEETINGS
 from tests.long.conftest import Figure
@@ -19,7 +19,7 @@ def test_random_schedules(codec: str, goal: int, figure: Figure) -> None:
     """The goal is that of both codecs together."""
     schedules, states = 0, set[object]()
     for seed in range(1_000, 1_000 + -(-goal // (2 * EACH))):
-        found = wander(codec, seed, EACH, Limits(2, 2, 2))
+        found = wander(codec, seed, EACH, WIDE)
         schedules += found.schedules
         states |= {hash(state) for state in found.states}
     figure("schedules, distinct states they reached", f"{schedules} {len(states)}")

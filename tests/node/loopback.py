@@ -188,7 +188,7 @@ def agree(ends: Ends, count: int) -> bool:
 
 
 def _at_rest(node: Node) -> bool:
-    return all(sa.window.in_flight is None and not len(sa.agenda) for sa in node.endpoint._sas.values())
+    return all(not sa.window.in_flight and not len(sa.agenda) for sa in node.endpoint._sas.values())
 
 
 def _spis(sa: SaStatus, mirrored: bool) -> tuple[Any, ...]:

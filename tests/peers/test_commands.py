@@ -35,7 +35,7 @@ def test_words_and_commands(words: str, argv: str) -> None:
     assert commands.of(words.split()).calls([]) == (tuple(argv.split()),)
 
 
-@pytest.mark.parametrize("words", ["terminate", "rekey ike"])
+@pytest.mark.parametrize("words", ["terminate", "rekey ike", "reauthenticate"])
 def test_all_ike_sas_are_named_one_by_one_and_once(words: str) -> None:
     calls = commands.of(words.split()).calls(["a", "b", "a"])
     assert [call[-2:] for call in calls] == [("--ike", "a"), ("--ike", "b")]

@@ -121,6 +121,8 @@ def test_times_and_switches() -> None:
         assert line in made
     assert [line for line in made if line.startswith("rekey_time")] == ["rekey_time = 30s", "rekey_time = 5s"]
     assert "remote_addrs = %any" in lines(remote_address="")
+    assert {"reauth_time = 8s", "over_time = 2s"} <= set(lines(reauth=8, over=2))
+    assert "make_before_break = yes" in strongswan.strongswan_conf(Daemon(make_before_break=True))
 
 
 def test_the_daemon_reads_its_connections_and_logs_what_the_lab_reads() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.errors import AuthError, AuthFailure, LocalMisuse, PeerIncompatible
-from node.ike import exchanges, transcript
+from node.ike import authlife, exchanges, transcript
 from node.ike.outputs import Output
 from node.ike.phases import AuthSent, Established, InitReplied, Protection
 from node.ike.refusals import notify_for
@@ -103,8 +103,9 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     ours = _identify(sa, shake, nonce, peer_nonce + nonce, _contact(sa, proof.peer.identity))
     sa.establish(Established(data.suite, data.protection, proof, now))
     mobike.agree(sa, message)
-    payloads, after = _answer_child(sa, shake, message, proof)
-    return Reply((*ours, *payloads, *(mobike.announce(sa) if sa.mobility else ())), after)
+    payloads, after = _answer_child(sa, shake, message, proof, now)
+    told = (*authlife.announce(sa.context.settings), *(mobike.announce(sa) if sa.mobility else ()))
+    return Reply((*ours, *payloads, *told), after)
 
 
 def complete(sa: IkeSa, message: Message, now: float) -> None:
@@ -135,12 +136,15 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
         sa.event(EventName.CHILD_SA_FAILED, reason=child.NO_WAY_FOR_ESP)
         informational.give_up_child(sa, data.child_spi, now)
         return
-    for output in child.install(sa, agreed, data.child_spi, data.protection, data.transcript, data.suite):
+    replaces = child.carried_by(sa.older, agreed) if sa.older else None
+    for output in child.install(
+        sa, agreed, data.child_spi, data.protection, data.transcript, data.suite, replaces
+    ):
         sa.context.emit(output)
 
 
 def _answer_child(
-    sa: IkeSa, shake: Handshake, message: Message, proof: AuthVerified
+    sa: IkeSa, shake: Handshake, message: Message, proof: AuthVerified, now: float
 ) -> tuple[tuple[Payload, ...], tuple[Output, ...]]:
     try:
         agreed = child.choose(sa, message, proof.peer.identity)
@@ -151,7 +155,9 @@ def _answer_child(
         return ((notify,) if notify else ()), ()
     child.tell_addresses(sa, agreed)
     spi = sa.context.child_spi()
-    after = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
+    outbound, *told = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
+    held = child.hold_back(sa, spi, child.siblings(sa, proof.peer.identity), 0, now)
+    after = (*told,) if held else (outbound, *told)
     return child.response(agreed, spi), after
 
 

@@ -9,15 +9,16 @@ fails alone: the IKE SA stays (RFC 7296 1.2). CP is there where an initiator ask
 responder narrows TSi to the one it gives (2.19).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from node.crypto.keymat import ChildKeys, derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
 from node.ike import configuration, exchanges
-from node.ike.children import OwnedChild, Times, times
+from node.ike.children import Held, OwnedChild, Times, times
 from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
-from node.ike.phases import Protection
-from node.ike.sa import IkeSa
+from node.ike.phases import Established, Protection
+from node.ike.sa import IkeSa, Selectors, carriers
 from node.ike.transcript import Transcript
 from node.model.child import ESP_SPI_SIZE, ChildSa
 from node.model.events import EventName
@@ -25,9 +26,7 @@ from node.model.message import Message
 from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
 from node.model.proposal import Proposal, Suite, accept, offer, select
 from node.model.registry import PayloadType, PrfId
-from node.model.selectors import IPAddress, TrafficSelector, everything, host, narrow, subset
-
-Selectors = tuple[TrafficSelector, ...]
+from node.model.selectors import IPAddress, everything, host, narrow, overlap, subset
 
 #: Why there is no Child SA on IKE's own port.
 NO_WAY_FOR_ESP = "the peer stays on the port for IKE alone (no NAT detection), and our ESP needs UDP"
@@ -78,7 +77,8 @@ def _without_exchange(suites: tuple[Suite, ...]) -> tuple[Suite, ...]:
 def request(sa: IkeSa, spi: bytes) -> tuple[Payload, ...]:
     """CP, SA, TSi and TSr of an initiator's IKE_AUTH: everything its configuration allows."""
     wanted = first(sa)
-    wish = () if sa.own_addresses else configuration.request(sa.context.settings.virtual_ips)
+    had = sa.older.own_addresses if sa.older else ()
+    wish = () if sa.own_addresses else configuration.request(had or sa.context.settings.virtual_ips)
     return *wish, SecurityAssociation(offer(wanted.suites, spi)), *selectors(wanted.local, wanted.peer)
 
 
@@ -140,7 +140,9 @@ def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> tuple[
     if not wanted:
         detail = "the peer did not ask for an inner address, and needs one"
         raise PeerIncompatible(Incompatibility.CONFIGURATION, detail)
-    sa.peer_addresses = sa.context.pools.lease(sa.local_spi, peer, wanted)
+    sa.peer_addresses = sa.context.pools.lease(
+        sa.local_spi, peer, wanted, tuple(older.local_spi for older in siblings(sa, peer))
+    )
     if not sa.peer_addresses:
         listed = ", ".join(map(str, wanted))
         raise PeerIncompatible(Incompatibility.ADDRESS, f"no inner address is left for {listed}")
@@ -197,19 +199,64 @@ def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed
 
 
 def install(
-    sa: IkeSa, agreed: Agreed, spi: bytes, protection: Protection, transcript: Transcript, ike_suite: Suite
+    sa: IkeSa,
+    agreed: Agreed,
+    spi: bytes,
+    protection: Protection,
+    transcript: Transcript,
+    ike_suite: Suite,
+    replaces: bytes | None = None,
 ) -> tuple[Output, ...]:
     """Derive the keys from those of IKE_AUTH and install inbound now; returns what to emit once the peer may
     be sent to.
 
-    `spi` is our inbound SPI.
+    `spi` is our inbound SPI, `replaces` that of a Child SA whose traffic it takes over.
     """
     nonces = transcript.nonce_i, transcript.nonce_r
     keys = derive_child_keys(agreed.suite, prf_of(ike_suite), protection.keys.sk_d, *nonces)
     made = child_sa(sa, agreed, spi, keys, ours=sa.is_initiator)
     sa.add_child(OwnedChild(made, times=lifetime(sa, sa.begun)))
     sa.context.emit(InstallInbound(made))
-    return InstallOutbound(made), Event(EventName.CHILD_SA_INSTALLED, {**sa.labels, **describe(made)})
+    told = Event(EventName.CHILD_SA_INSTALLED, {**sa.labels, **describe(made)})
+    return InstallOutbound(made, replaces), told
+
+
+def siblings(sa: IkeSa, peer: Identification) -> tuple[IkeSa, ...]:
+    """Older IKE SAs with the same authenticated peer at the same place, the newest first.
+
+    With one of them this may be a reauthentication, of which the protocol tells a responder nothing.
+    """
+    context = sa.context
+    found = [context.find(spi) for spi in context.contacts.before(sa.begun, peer) if spi != sa.local_spi]
+    return tuple(o for o in reversed(found) if o and isinstance(o.data, Established) and o.path == sa.path)
+
+
+def carried_by(older: IkeSa, agreed: Agreed) -> bytes | None:
+    """The inbound SPI of a Child SA of our older IKE SA whose traffic one takes over that we asked for."""
+    return next(iter(carriers(older, agreed.tsi, agreed.tsr)), None)
+
+
+def hold_back(sa: IkeSa, spi: bytes, olders: Sequence[IkeSa], known_from: int, now: float) -> bool:
+    """Let what carries the traffic go on until the peer surely has the Child SA that it asked for: our answer
+    may be lost. False where nothing carries all of it; then there is nothing to wait for.
+
+    `olders` are the IKE SAs that this one may replace: they leave their Child SAs to it. `known_from`: as in
+    `Held`.
+    """
+    made = sa.children[spi].child
+    for older in olders:
+        if any(_meets(owned.child, made) for owned in older.children.values()):
+            older.heir = sa
+    carrying = [
+        found for one in (*olders, sa) for found in carriers(one, made.local, made.peer) if found != spi
+    ]
+    if carrying:
+        sa.hold(spi, Held(carrying[0], known_from), now)
+    return bool(carrying)
+
+
+def _meets(one: ChildSa, other: ChildSa) -> bool:
+    return overlap(one.local, other.local) and overlap(one.peer, other.peer)
 
 
 def child_sa(sa: IkeSa, agreed: Agreed, spi: bytes, keys: ChildKeys, *, ours: bool) -> ChildSa:

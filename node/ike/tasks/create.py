@@ -20,6 +20,6 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     proposals = exchanges.required(message, SecurityAssociation).proposals
     if any(proposal.protocol == ProtocolId.IKE for proposal in proposals):
         return rekey.answer(sa, message, now)
-    if isinstance(sa.agenda.active, rekey.RekeyIke):
+    if sa.agenda.active(rekey.RekeyIke):
         return create_child.refused(sa, Notify(NotifyType.TEMPORARY_FAILURE))
     return create_child.answer(sa, message, now)

@@ -56,6 +56,7 @@ class CreateChild:
     """Ask for a Child SA; in place of `old`, by its inbound SPI, where that is given."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
+    alone: ClassVar[bool] = False
 
     def __init__(
         self, sa: IkeSa, old: bytes | None, wanted: child.Wanted, group: KeId | None = None, tries: int = 0
@@ -215,6 +216,8 @@ def _find_old(sa: IkeSa, rekeyed: Notify) -> tuple[bytes | None, Notify | None]:
     """Our inbound SPI of the Child SA to be replaced, or why it cannot be."""
     for spi, owned in sa.children.items():
         if (ProtocolId.ESP, owned.child.outbound_spi) == (rekeyed.protocol, rekeyed.spi):
+            # What the peer names it has.
+            sa.speak(spi)
             busy = owned.state is not ChildState.INSTALLED
             return spi, Notify(NotifyType.TEMPORARY_FAILURE) if busy else None
     return None, replace(rekeyed, notify_type=NotifyType.CHILD_SA_NOT_FOUND)
@@ -236,7 +239,9 @@ def _agree(sa: IkeSa, message: Message, old: bytes | None, now: float) -> Reply:
         _take_heir(sa, old, Rival(spi, min(nonce_i, nonce_r)))
     share = (KeyExchange(pair.group, pair.public),) if pair else ()
     proposal, *selectors = child.response(agreed, spi)
-    after: tuple[Output, ...] = () if old is not None else (InstallOutbound(made),)
+    known_from = message.header.message_id + sa.window.accepts
+    waits = old is not None or child.hold_back(sa, spi, sa.predecessors(), known_from, now)
+    after: tuple[Output, ...] = () if waits else (InstallOutbound(made),)
     told = Event(EventName.CHILD_SA_INSTALLED, {**sa.labels, **child.describe(made)})
     return Reply((proposal, Nonce(nonce_r), *share, *selectors), (*after, told))
 
@@ -252,18 +257,18 @@ def _allowed(sa: IkeSa, old: bytes | None) -> child.Wanted:
 
 def _take_heir(sa: IkeSa, old: bytes, heir: Rival) -> None:
     """The peer has made an heir: that is it, unless we are making one, too."""
-    active = sa.agenda.active
     inherit(sa, old, heir.spi)
-    if isinstance(active, CreateChild) and active.old == old:
-        active.rival = heir
+    for active in sa.agenda.active(CreateChild):
+        if active.old == old:
+            active.rival = heir
 
 
 def deleted_by_peer(sa: IkeSa, outbound_spis: tuple[bytes, ...], now: float) -> tuple[bytes, ...]:
     """Take down the Child SAs whose packets to the peer carry these SPIs; returns our SPIs for the answer."""
-    active = sa.agenda.active
-    if isinstance(active, CreateChild) and len(active.stillborn) + len(outbound_spis) <= MAX_STILLBORN:
-        known = {owned.child.outbound_spi for owned in sa.children.values()}
-        active.stillborn |= {spi for spi in outbound_spis if spi not in known}
+    known = {owned.child.outbound_spi for owned in sa.children.values()}
+    for active in sa.agenda.active(CreateChild):
+        if len(active.stillborn) + len(outbound_spis) <= MAX_STILLBORN:
+            active.stillborn |= {spi for spi in outbound_spis if spi not in known}
     return remove_deleted(sa, frozenset(outbound_spis), now)
 
 

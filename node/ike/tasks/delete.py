@@ -25,6 +25,7 @@ class DeleteChild:
     """Take a Child SA down at both ends; `spi` is its inbound SPI."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    alone: ClassVar[bool] = False
 
     def __init__(self, sa: IkeSa, spi: bytes, *, held: bool = True) -> None:
         """`held`: we have it; a peer may think that we do."""
@@ -54,6 +55,7 @@ class DeleteIke:
     """End the IKE SA when its rekey is through; with `heir` whichever IKE SA has taken its place by then."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    alone: ClassVar[bool] = False
 
     def __init__(self, sa: IkeSa, reason: str, *, heir: bool = True) -> None:
         self._sa, self._reason, self._heir = sa, reason, heir

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from node.errors import DropReason, PeerMisbehaved
 from node.ike import exchanges
+from node.ike.children import LINGER
 from node.ike.phases import Deleting
 from node.ike.sa import IkeSa
 from node.ike.tasks import create_child, mobike, rekey
@@ -38,6 +39,7 @@ def answer(sa: IkeSa, message: Message, path: Path, now: float) -> Reply:
             return Reply(close=f"refused with {failure.notify_type}")
     if any(d.protocol == ProtocolId.IKE for d in deletes):
         rekey.deleted_by_peer(sa)
+        sa.bequeath(now + LINGER)
         return Reply(close="deleted by the peer")
     outbound = tuple(spi for d in deletes if d.protocol == ProtocolId.ESP for spi in d.spis)
     removed = create_child.deleted_by_peer(sa, outbound, now)
@@ -50,14 +52,14 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
 
     Where the peer could make no sense of it, whatever it was, it holds no IKE SA any more (RFC 7296 2.21.3).
     """
-    task = sa.agenda.finish()
+    task = sa.agenda.finish(message.header.message_id)
     failure = exchanges.error_notify(message)
     if failure is not None and exchanges.ends_ike_sa(failure):
         sa.notified(failure)
         sa.close(f"refused with {failure.notify_type}")
         return
     if isinstance(sa.data, Deleting):
-        if not sa.send_last(now):
+        if not sa.window.in_flight and not sa.send_last(now):
             sa.close(sa.data.reason)
         return
     if task is not None:
@@ -74,6 +76,7 @@ class Liveness:
     """Ask the peer whether it is there; any answer says so."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    alone: ClassVar[bool] = False
 
     def __init__(self, sa: IkeSa) -> None:
         self._sa = sa

@@ -131,7 +131,7 @@ def complete(sa: IkeSa, sent: InitSent, envelope: Envelope, now: float) -> None:
     nonce_r = shares.nonce_of(message)
     _refuse_reflection(message, sent, share, nonce_r)
     shared = sent.key_pair.shared(share)
-    sa.answer_accepted()
+    sa.answer_accepted(message.header.message_id)
     sa.received(message)
     sa.spi_r = message.header.spi_r
     _tell_choice(sa, suite)

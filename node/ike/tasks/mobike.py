@@ -124,6 +124,8 @@ class UpdateAddresses:
     """Tell the peer on which path we are: that from which this comes."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    # Whatever else is under way goes on from the new path, and only one of these is (its key).
+    alone: ClassVar[bool] = False
 
     def __init__(self, sa: IkeSa, tries: int = 0) -> None:
         self._sa, self._tries = sa, tries
@@ -185,6 +187,8 @@ class CheckRoute:
     """Ask the peer for a COOKIE2 that only who receives at its new address can know (3.7)."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    # Whatever else is under way goes on from the new path, and only one of these is (its key).
+    alone: ClassVar[bool] = False
 
     def __init__(self, sa: IkeSa) -> None:
         self._sa = sa
@@ -299,13 +303,14 @@ def pass_time(sa: IkeSa, now: float) -> None:
     Only who repeats a COOKIE2 is believed: whoever sends on what it has seen, from somewhere else and first,
     has an effect on nothing but this question.
     """
-    mobility, current = sa.mobility, sa.window.in_flight
-    if mobility is None or mobility.held is None or current is None or now < current.deadline:
+    mobility, late = sa.mobility, sa.window.due(now)
+    if mobility is None or mobility.held is None or not late:
         return
     if not isinstance(sa.data, Established) or sa.predecessor is not None:
         # What was replaced, or is not in use yet, says nothing of where those are that share what we know.
         return
-    if current.sent >= sa.context.settings.retransmission.tries * PATIENCE:
+    sent = max(sa.window.in_flight[message_id].sent for message_id in late)
+    if sent >= sa.context.settings.retransmission.tries * PATIENCE:
         sa.event(EventName.ROUTE_CHECK_FAILED, reason="no answer")
         sa.path, mobility.held = mobility.held, None
         mobility.serial += 1

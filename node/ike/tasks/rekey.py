@@ -12,6 +12,7 @@ do this at once there are two new ones and four nonces: that of the lowest is de
 other one inherits, and its maker deletes the old one (2.25.2).
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -54,6 +55,7 @@ class RekeyIke:
     """Ask for a new IKE SA in place of this one."""
 
     exchange: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
+    alone: ClassVar[bool] = True
 
     def __init__(self, sa: IkeSa, group: KeId | None = None, tries: int = 0) -> None:
         """`group` is the key exchange method of the request, by default that of the SA."""
@@ -152,7 +154,7 @@ def delete_ike(sa: IkeSa, reason: str, now: float, *, heir: bool = True) -> None
     Where we are replacing it that must be through first: the peer may have the new one already. `heir`: that
     one is to end, too, then.
     """
-    if isinstance(sa.data, Established) and isinstance(sa.agenda.active, RekeyIke):
+    if isinstance(sa.data, Established) and sa.agenda.active(RekeyIke):
         sa.agenda.drop(lambda task: True)
         sa.ask(DeleteIke(sa, reason, heir=heir), now)
     else:
@@ -161,10 +163,10 @@ def delete_ike(sa: IkeSa, reason: str, now: float, *, heir: bool = True) -> None
 
 def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     """Answer a request for a new IKE SA in place of this one. Raises PeerMisbehaved."""
-    active = sa.agenda.active
-    if isinstance(active, CreateChild | DeleteChild):
-        return refused(sa, Notify(NotifyType.TEMPORARY_FAILURE))
-    if isinstance(active, RekeyIke) and active.living_rival() is not None:
+    ours, rekeys = sa.agenda.active(CreateChild) + sa.agenda.active(DeleteChild), sa.agenda.active(RekeyIke)
+    # With a window above 1 what it asked before may still come, and is about what it asks for now.
+    early = message.header.message_id != sa.window.expected_id
+    if early or ours or any(active.living_rival() for active in rekeys):
         return refused(sa, Notify(NotifyType.TEMPORARY_FAILURE))
     if not sa.context.has_room():
         return refused(sa, Notify(NotifyType.NO_ADDITIONAL_SAS))
@@ -178,8 +180,8 @@ def answer(sa: IkeSa, message: Message, now: float) -> Reply:
     pair, nonce_r = context.key_pairs.take(shares.group_of(choice.suite)), context.entropy(shares.NONCE_SIZE)
     spis, nonces = (checked_spi(choice.spi), context.ike_spi()), (nonce_i, nonce_r)
     new = successor(sa, choice, spis, nonces, pair.shared(public), now, is_initiator=False)
-    if isinstance(active, RekeyIke):
-        active.rival = Rival(new, min(nonces))
+    if rekeys:
+        rekeys[0].rival = Rival(new, min(nonces))
         new.predecessor, new.times = sa, Times(expires_at=now + UNCLAIMED)
         sa.touched.append(new)
     else:
@@ -242,11 +244,21 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     """The new IKE SA inherits the Child SAs and what is still to be asked (RFC 7296 2.8)."""
     if not isinstance(sa.data, Established) or not isinstance(new.data, Established):
         raise LocalMisuse(f"an IKE SA hands over in phase {sa.phase} to one in phase {new.phase}")
+    # Nobody replaces an IKE SA while it waits for an answer about a Child SA (RFC 7296 2.25.2).
+    sa.heard(math.inf)
     new.predecessor = None
     new.times = times(sa.context.settings.ike_lifetime, new.data.since, sa.context.entropy)
     identity = sa.data.proof.peer.identity
     for owned in sa.children.values():
         new.add_child(replace(owned, child=replace(owned.child, ike_spi=new.local_spi)))
+    new.auth = sa.auth
+    new.heir, sa.heir = sa.heir, new
+    new.renewal, sa.renewal = sa.renewal, None
+    if new.renewal is not None:
+        new.renewal.older = new
+    new.older, sa.older = sa.older, None
+    if new.older is not None:
+        new.older.renewal = new
     new.own_addresses, new.peer_addresses = sa.own_addresses, sa.peer_addresses
     if sa.mobility is not None:
         # The addresses may have changed since the new one was made.
@@ -301,10 +313,10 @@ def _leave_to_peer(sa: IkeSa, lost: IkeSa, now: float) -> None:
 
 def deleted_by_peer(sa: IkeSa) -> None:
     """The peer deletes this IKE SA: where it has made a new one of it, the Child SAs are that one's."""
-    active = sa.agenda.active
-    rival = active.living_rival() if isinstance(active, RekeyIke) else None
-    if rival is not None and isinstance(sa.data, Established):
-        hand_over(sa, rival.sa)
+    for active in sa.agenda.active(RekeyIke):
+        rival = active.living_rival()
+        if rival is not None and isinstance(sa.data, Established):
+            hand_over(sa, rival.sa)
 
 
 def checked_spi(spi: bytes) -> bytes:
