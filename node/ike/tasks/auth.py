@@ -156,9 +156,9 @@ def _answer_child(
     child.tell_addresses(sa, agreed)
     spi = sa.context.child_spi()
     outbound, *told = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
-    held = child.hold_back(sa, spi, child.siblings(sa, proof.peer.identity), 0, now)
-    after = (*told,) if held else (outbound, *told)
-    return child.response(agreed, spi), after
+    if not child.hold_back(sa, spi, child.siblings(sa, proof.peer.identity), 0, now):
+        sa.context.emit(outbound)
+    return child.response(agreed, spi), tuple(told)
 
 
 def _contact(sa: IkeSa, peer: Identification | None = None) -> tuple[Payload, ...]:

@@ -4,9 +4,10 @@
     CP(CFG_REQUEST), SA, TSi, TSr   -->
                                     <--   CP(CFG_REPLY), SA, TSi, TSr
 
-Inbound is installed before the peer can use it; outbound after that. A Child SA that cannot be agreed on
-fails alone: the IKE SA stays (RFC 7296 1.2). CP is there where an initiator asks for an inner address: the
-responder narrows TSi to the one it gives (2.19).
+Inbound is installed before the peer can use it; outbound after that. A responder has both before its answer
+leaves: what comes on the one may have to be answered through the other at once. A Child SA that cannot be
+agreed on fails alone: the IKE SA stays (RFC 7296 1.2). CP is there where an initiator asks for an inner
+address: the responder narrows TSi to the one it gives (2.19).
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from node.crypto.keymat import derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
 from node.ike import exchanges
 from node.ike.children import ChildState, OwnedChild
-from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
+from node.ike.outputs import Event, InstallInbound, InstallOutbound
 from node.ike.phases import Established
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
@@ -240,10 +240,10 @@ def _agree(sa: IkeSa, message: Message, old: bytes | None, now: float) -> Reply:
     share = (KeyExchange(pair.group, pair.public),) if pair else ()
     proposal, *selectors = child.response(agreed, spi)
     known_from = message.header.message_id + sa.window.accepts
-    waits = old is not None or child.hold_back(sa, spi, sa.predecessors(), known_from, now)
-    after: tuple[Output, ...] = () if waits else (InstallOutbound(made),)
+    if old is None and not child.hold_back(sa, spi, sa.predecessors(), known_from, now):
+        sa.context.emit(InstallOutbound(made))
     told = Event(EventName.CHILD_SA_INSTALLED, {**sa.labels, **child.describe(made)})
-    return Reply((proposal, Nonce(nonce_r), *share, *selectors), (*after, told))
+    return Reply((proposal, Nonce(nonce_r), *share, *selectors), (told,))
 
 
 def _allowed(sa: IkeSa, old: bytes | None) -> child.Wanted:
