@@ -38,6 +38,11 @@ class Origin:
     spi: str
     sequence: int
 
+    @classmethod
+    def of(cls, incoming: Incoming, path: Path) -> "Origin":
+        """Where a packet came from on a path; for those that are told of."""
+        return cls(path.peer, incoming.spi.hex(), incoming.sequence)
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -61,8 +66,8 @@ class Sender(Protocol):
         ...
 
 
-#: Takes a decrypted inner packet.
-Deliver = Callable[[bytes, Origin], None]
+#: Takes a decrypted inner packet, and the path on which it came.
+Deliver = Callable[[Incoming, Path], None]
 #: Takes packets that were joined to one.
 DeliverJoined = Callable[[Joined], None]
 #: Hears of an inner packet that left in this ESP packet.
@@ -167,7 +172,7 @@ class DataPlane:
         self.inbox = self._bulk.inbox
         self._waiting: list[Outgoing] = []
         self.deliver_joined: DeliverJoined = lambda joined: None
-        self.deliver: Deliver = lambda packet, origin: None
+        self.deliver: Deliver = lambda incoming, path: None
         self.sent: Sent = lambda packet, outgoing: None
         self.strayed: Strayed = lambda ike_spi, path: None
         self.expired: Expired = lambda notice: None
@@ -255,7 +260,7 @@ class DataPlane:
 
     def _take(self, result: Incoming | Refused, path: Path) -> None:
         if isinstance(result, Incoming):
-            self.deliver(result.packet, Origin(path.peer, result.spi.hex(), result.sequence))
+            self.deliver(result, path)
         else:
             self._log.drop(EventName.DATAGRAM_DROPPED, result.reason, peer=path.peer, detail=result.detail)
 

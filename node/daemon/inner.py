@@ -25,7 +25,8 @@ from node.daemon.pump import Witness
 from node.errors import DropReason, LocalMisuse
 from node.esp.host import EchoReplied, Host, Send, UdpReceived
 from node.esp.ip import UdpDatagram, read_udp, udp_port, unpack
-from node.esp.tunnel import Outgoing
+from node.esp.tunnel import Incoming, Outgoing
+from node.model.message import Path
 from node.model.selectors import IPAddress
 from node.net.addresser import Addresser
 
@@ -108,15 +109,15 @@ class UserSpaceInner:
     def close(self) -> None:
         """There is nothing to close."""
 
-    def _deliver(self, packet: bytes, origin: Origin) -> None:
-        for output in self._host.receive(packet):
+    def _deliver(self, incoming: Incoming, path: Path) -> None:
+        for output in self._host.receive(incoming.packet):
             match output:
                 case Send():
                     self._plane.packet(output.packet)
                 case EchoReplied():
                     self._listener.echo_reply(output.source, output.sequence, output.size)
                 case UdpReceived() if output.datagram.destination_port == self._port:
-                    self._listener.message(output.datagram, origin)
+                    self._listener.message(output.datagram, Origin.of(incoming, path))
                 case UdpReceived():
                     # Nobody listens on other ports; an unreachable message would answer an error with
                     # traffic.

@@ -10,6 +10,8 @@ Rules:
 3. What is no ESP packet is somebody else's, and is handed on as it came.
 4. What comes together moves together: super-packets leave in one send, and TCP segments that follow each
    other reach the kernel in one write. Nothing waits for the next wakeup.
+5. What comes alone is not waited behind: after a quiet moment one packet is taken, without a look for more,
+   which costs as much as the packet does (`Pace`).
 """
 
 from collections.abc import Callable, Iterable
@@ -21,9 +23,10 @@ from node.esp.checksum import complete
 from node.esp.coalesce import Joined, intact, tcp_layout
 from node.esp.ip import is_echo_reply, udp_port
 from node.esp.segment import Layout
-from node.esp.tunnel import Outgoing
+from node.esp.tunnel import Incoming, Outgoing
 from node.esp.vnet import Gso
 from node.model.message import Path
+from node.net import clock
 from node.net.steer import LEAST_OCTETS, Port, Steer
 from node.net.transport import Line
 from node.net.tun import Frame, Tun, TunGoneError
@@ -31,6 +34,9 @@ from node.net.udp import UdpSocket
 
 #: Datagrams or packets handled in one wakeup before other work gets its turn.
 BATCH = 64
+
+#: Seconds without a wakeup after which what comes is taken to come alone.
+QUIET = 0.001
 
 #: Takes a datagram that is no ESP packet.
 Other = Callable[[Steer, bytes, Path], None]
@@ -64,16 +70,31 @@ class Watch:
         """Who hears of them from now on."""
         self._witness, self._echoes = witness, echoes
 
-    def arrived(self, packet: bytes, origin: Origin) -> None:
+    def arrived(self, incoming: Incoming, path: Path) -> None:
         """Look at a packet that came."""
+        packet = incoming.packet
         wanted = udp_port(packet) == self._port or (self._echoes and is_echo_reply(packet))
         if wanted and self._witness is not None:
-            self._witness.arrived(packet, origin)
+            self._witness.arrived(packet, Origin.of(incoming, path))
 
     def left(self, packet: bytes, outgoing: Outgoing) -> None:
         """Look at a packet that has left."""
         if udp_port(packet) == self._port and self._witness is not None:
             self._witness.left(packet, outgoing.spi, outgoing.sequence)
+
+
+class Pace:
+    """How much one wakeup of a descriptor takes: one, where none came shortly before it."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = -QUIET
+
+    def allowance(self) -> int:
+        """For a wakeup now."""
+        before, self._last = self._last, clock.monotonic()
+        return BATCH if self._last - before < QUIET else 1
 
 
 class Pump:
@@ -85,9 +106,9 @@ class Pump:
 
     def __init__(self, plane: DataPlane, lines: Iterable[Line], other: Other) -> None:
         self._plane, self._other = plane, other
-        self._ports = {}
+        self._ports, self._paces, self._tun_pace = {}, {}, Pace()
         for udp, port in lines:
-            self._ports[udp.port] = port
+            self._ports[udp.port], self._paces[udp.port] = port, Pace()
             udp.gather()
         self._held: tuple[bytes, Layout] | None = None
         self._joined: Joined | None = None
@@ -106,7 +127,7 @@ class Pump:
 
     def on_udp(self, udp: UdpSocket) -> None:
         """Take what waits in a socket."""
-        port, inbox, left = self._ports[udp.port], self._plane.inbox, BATCH
+        port, inbox, left = self._ports[udp.port], self._plane.inbox, self._paces[udp.port].allowance()
         view = memoryview(inbox)
         while left > 0:
             received = udp.receive_into(inbox)
@@ -127,7 +148,7 @@ class Pump:
         tun, plane = self._tun, self._plane
         if tun is None:
             return
-        for _ in range(BATCH):
+        for _ in range(self._tun_pace.allowance()):
             try:
                 frame = tun.read()
                 if frame is None:
@@ -162,9 +183,10 @@ class Pump:
         """Whether packets may be joined: there is a device that takes them so."""
         return self._tun is not None and self._tun.takes_super
 
-    def _deliver(self, packet: bytes, origin: Origin) -> None:
+    def _deliver(self, incoming: Incoming, path: Path) -> None:
+        packet = incoming.packet
         if self._watch is not None:
-            self._watch.arrived(packet, origin)
+            self._watch.arrived(incoming, path)
         layout = tcp_layout(packet) if self._joins else None
         if layout is None:
             self._flush()

@@ -169,7 +169,7 @@ class Sad:
     def strayed(self, inbound_spi: bytes, path: Path) -> bytes | None:
         """Our SPI of its IKE SA where a packet of this SA came on another path than its own leave on."""
         entry = self._entries[inbound_spi]
-        return None if entry.path == path else entry.ike_spi
+        return None if entry.path is path or entry.path == path else entry.ike_spi
 
     def remove_outbound(self, inbound_spi: bytes) -> None:
         """Send nothing more through it; nothing happens where there is no such SA, or it does not send."""
@@ -210,6 +210,8 @@ class Sad:
         """What happened since the last call; each SA reports at most twice in its life (rekey wanted,
         exhausted).
         """
+        if not self._notices:
+            return ()
         found = tuple(self._notices)
         self._notices.clear()
         return found

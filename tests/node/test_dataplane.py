@@ -67,7 +67,7 @@ def test_without_a_limit_the_sequence_numbers_are_the_limit() -> None:
 def test_an_expired_child_sa_still_receives() -> None:
     plane, _, _, _ = _plane(1)
     delivered: list[bytes] = []
-    plane.deliver = lambda packet, _: delivered.append(packet)
+    plane.deliver = lambda incoming, _: delivered.append(incoming.packet)
     for _ in range(3):
         plane.packet(ipv4(LOCAL, PEER, b"x"))
     peer = end(mirrored(child()))

@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from node.daemon.dataplane import DataPlane, Origin
+from node.daemon.dataplane import DataPlane
 from node.daemon.node import Node
 from node.esp.ip import pack_udp, udp_payload
+from node.esp.tunnel import Incoming
+from node.model.message import Path
 from tests.node.loopback import Ends, agree
 
 INITIATOR, RESPONDER = IPv4Address("10.1.0.1"), IPv4Address("10.2.0.1")
@@ -39,9 +41,9 @@ class Stream:
         self.sender.plane.packet(pack_udp(self.source, self.target, PORT, PORT, payload))
         self.sent += 1
 
-    def take(self, packet: bytes, origin: Origin) -> None:
+    def take(self, incoming: Incoming, path: Path) -> None:
         """One packet that came out of it."""
-        payload = udp_payload(packet, PORT)
+        payload = udp_payload(incoming.packet, PORT)
         self.arrived[int.from_bytes(payload[:8]) if payload else -1] += 1
 
     def whole(self) -> bool:

@@ -14,10 +14,11 @@ from itertools import product
 from pathlib import Path
 
 from node.crypto import aead
-from node.daemon.dataplane import Origin
 from node.esp.ip import Echo, pack, pack_echo, pack_udp
 from node.esp.packet import NEXT_HEADER_IPV4, alignment, trailer
+from node.esp.tunnel import Incoming
 from node.model.child import ChildSa
+from node.model.message import Path as UdpPath
 from node.model.registry import EsnId
 from node.ports import Sealer
 from tests.property.hostile import Measured, Side, Stage, _entropy, play
@@ -57,9 +58,9 @@ class Receiver:
         self.delivered = 0
         onwards = side.plane.deliver
 
-        def deliver(packet: bytes, origin: Origin) -> None:
+        def deliver(incoming: Incoming, path: UdpPath) -> None:
             self.delivered += 1
-            onwards(packet, origin)
+            onwards(incoming, path)
 
         side.plane.deliver = deliver
 
