@@ -28,7 +28,7 @@ from lab.render import sentence
 from lab.scenario import SaCount
 
 #: Events of each side that what failed keeps.
-SHOWN = 400
+SHOWN = 30
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
