@@ -7,7 +7,7 @@ send for longer than it takes to ask both: their requests cross on the way, what
 from collections.abc import Mapping
 
 from lab.interop import documents
-from lab.interop.documents import NEVER, OTHER, SUBJECT, Document, Expect, Settings, ping
+from lab.interop.documents import NEVER, OTHER, PEER, SUBJECT, Document, Expect, Settings, ping
 
 #: A peer that is gone is given up within two seconds.
 IMPATIENT = {"retransmit": 0.2, "backoff": 1.5, "tries": 3}
@@ -246,21 +246,25 @@ def short_authentications(role: str) -> Document:
     """The same by the clock of who opened the IKE SA, while pings go both ways all the time."""
     first, _ = documents.first_and_second(role)
     title = f"The {first} authenticates anew every {AUTHENTICATED} s, and nothing is lost"
-    return _authenticated_anew(role, title, {first: {"reauth": AUTHENTICATED}}, 2, _bursts())
+    return _authenticated_anew(role, title, {first: {"reauth": AUTHENTICATED, "over": EARLY}}, 3, _bursts(3))
 
 
 def auth_lifetime(role: str) -> Document:
     """RFC 4478: the responder says how long an authentication counts, and the initiator obeys in time."""
     first, second = documents.first_and_second(role)
     title = f"The {second} wants to be authenticated anew every {AUTHENTICATED} s, and nothing is lost"
-    # strongSwan obeys a part of its own lifetime earlier; here it has none.
-    lives = {second: {"reauth": AUTHENTICATED}, first: {"over": EARLY}}
-    return _authenticated_anew(role, title, lives, 2, _bursts())
+    # strongSwan obeys so much earlier, and ends so much later what it asked for.
+    lives = {second: {"reauth": AUTHENTICATED, "over": EARLY}, first: {"over": EARLY}}
+    return _authenticated_anew(role, title, lives, 4, _bursts(4))
 
 
-def _bursts() -> list[Document]:
-    """Pings both ways for longer than two authentications last, and shorter than three."""
-    return [*documents.pings(), *([ping(side, str(BURST)) for side in OTHER] * 2)]
+def _bursts(last: int) -> list[Document]:
+    """Pings both ways, and after them the end of so many IKE SAs: then no other one is due for a while.
+
+    The bursts are shorter than three authentications, or four that are repeated early.
+    """
+    bursts = [ping(side, str(BURST)) for side in (SUBJECT, PEER, SUBJECT)]
+    return [*documents.pings(), *bursts, *documents.waits("ike_sa_deleted", last), *map(ping, OTHER)]
 
 
 def _authenticated_anew(

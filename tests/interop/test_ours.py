@@ -30,7 +30,12 @@ SUBSET = tuple(
 )
 SUBSET_CASES = (
     *("inner-ipv6-initiator", "outer-ipv6-responder"),
-    *("rekey-child-pfs-initiator", "rekey-ike-by-peer-responder", "collide-child-initiator"),
+    *(
+        "reauthenticate-initiator",
+        "rekey-child-pfs-initiator",
+        "rekey-ike-by-peer-responder",
+        "collide-child-initiator",
+    ),
 )
 CASES = ours.cases()
 DOCUMENTS = {cell.name: ours.subject(documents.of_cell(cell)) for cell in cells.matrix()} | CASES
