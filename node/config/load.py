@@ -219,9 +219,7 @@ def _of_mode(config: Config) -> list[str]:
         wrong.append(f"child.tfc.multiple: {child.tfc.multiple} {detail}")
     if child.mode is Mode.TUNNEL:
         if child.tunnel_fallback:
-            wrong.append(
-                "child.tunnel_fallback: child.mode is tunnel already; set transport, or leave it out"
-            )
+            wrong.append("child.tunnel_fallback: child.mode is tunnel; set transport, or leave it out")
         return wrong
     if config.tun.enabled is Switch.TRUE:
         detail = "a TUN device carries whole packets between networks; set tun.enabled to false"

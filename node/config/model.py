@@ -304,7 +304,7 @@ class Tfc:
     )
     dummies: int = _count(
         0,
-        "packets without content that each Child SA sends in a second, whatever else it sends",
+        "dummies that each Child SA sends in a second, whatever else it sends",
         0,
         MAX_DUMMIES,
     )
@@ -350,7 +350,7 @@ class Child:
     )
     tunnel_fallback: bool = _setting(
         False,
-        "with child.mode transport: take tunnel mode between the same addresses where the peer does not agree",
+        "with child.mode transport: tunnel mode between the same addresses where the peer does not agree",
         type="boolean",
     )
     tfc: Tfc = field(default_factory=Tfc)
