@@ -6,10 +6,10 @@
 
 Rules:
 
-1. In transport mode the receiver makes the packet again, from the two hosts of the SA and not from the
-   datagram it came in. They are what both ends agreed on, so checksums over them stay right wherever a NAT
-   lets the datagram come from (RFC 3948 3.1.2 would have to repair them). The other fields of the header are
-   new: hop limit 64, no options.
+1. In transport mode the receiver makes the packet again, between the two hosts of the SA and not from the
+   datagram it came in, wherever a NAT lets that come from by now. Where the sender sees other addresses, the
+   checksum of TCP, UDP or ICMPv6 is changed by what differs (RFC 3948 3.1.2), so that a wrong one stays
+   wrong. The other fields of the header are new: hop limit 64, no options.
 2. Transport mode is for whole datagrams (RFC 4303 3.3.4): a fragment is refused before it is sent. What is
    larger than the path carries is fragmented after ESP, by the kernel that sends the UDP datagram.
 3. Only a whole packet says where it ends: padding that hides lengths is for tunnel mode alone (2.7).
@@ -20,7 +20,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from node.errors import DecodeError, DropReason
-from node.esp.inner import IPV4_HEADER, IPV6_HEADER
+from node.esp.checksum import MODULUS, total
+from node.esp.inner import ICMPV6, IPV4_HEADER, IPV6_HEADER, TCP, UDP
 from node.esp.ip import pack
 from node.esp.packet import (
     NEXT_HEADER_IPV4,
@@ -37,15 +38,22 @@ from node.ports import Entropy
 #: DecodeError (INNER_MALFORMED).
 Carry = Callable[[bytes], bytes]
 
+UDP_LITE: Final = 136
+#: Where the checksum stands that covers the addresses, by protocol (RFC 9293, 768, 3828, 4443).
+_CHECKSUMS: Final = {TCP: 16, UDP: 6, UDP_LITE: 6, ICMPV6: 2}
+
 _FRAGMENT: Final = 44
 _MORE_OR_OFFSET: Final = 0x3FFF
 
 
 class Hosts(NamedTuple):
-    """The two ends of an SA in transport mode, as its packets go."""
+    """The two ends of an SA in transport mode, as its packets go; `far`: as the sender sees them, where that
+    is something else.
+    """
 
     source: IPAddress
     destination: IPAddress
+    far: "Hosts | None" = None
 
 
 def carry(mode: Mode, padding: Padding, align: int) -> Carry | None:
@@ -88,7 +96,28 @@ def unload(plain: bytes, hosts: Hosts) -> bytes | DropReason:
     end = len(plain) - TRAILER_SIZE - padding
     if end < 0 or plain[end:-TRAILER_SIZE] != bytes(range(1, padding + 1)):
         return DropReason.ESP_BAD_PADDING
-    return pack(hosts.source, hosts.destination, next_header, plain[:end])
+    payload = plain[:end]
+    if hosts.far is not None:
+        payload = mend(next_header, payload, hosts.far, hosts)
+    return pack(hosts.source, hosts.destination, next_header, payload)
+
+
+def mend(protocol: int, payload: bytes, before: Hosts, after: Hosts) -> bytes:
+    """The payload with the checksum that it has between other hosts, as RFC 1624 3 does it: without a look at
+    what else it covers.
+    """
+    at = _CHECKSUMS.get(protocol)
+    if at is None or len(payload) < at + 2:
+        return payload
+    field = int.from_bytes(payload[at : at + 2])
+    if not field and protocol in (UDP, UDP_LITE):
+        return payload
+    changed = (field + _sum(before) - _sum(after)) % MODULUS or MODULUS
+    return payload[:at] + changed.to_bytes(2) + payload[at + 2 :]
+
+
+def _sum(hosts: Hosts) -> int:
+    return total(hosts.source.packed + hosts.destination.packed)
 
 
 def pad(packet: bytes, padding: Padding, align: int) -> bytes:

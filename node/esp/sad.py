@@ -294,7 +294,8 @@ def _hosts(child: ChildSa) -> Hosts | None:
     peer, local = _one_host(child.peer), _one_host(child.local)
     if peer is None or local is None or peer.version != local.version:
         raise LocalMisuse(f"transport mode is between two hosts, not {child.local} and {child.peer}")
-    return Hosts(peer, local)
+    far = child.far
+    return Hosts(peer, local, far and Hosts(far.peer, far.local))
 
 
 def _one_host(selectors: tuple[TrafficSelector, ...]) -> IPAddress | None:

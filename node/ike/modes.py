@@ -9,21 +9,21 @@ Rules:
 
 1. Transport mode is between two hosts: where it is configured, each side's selector is its outer address as
    we see it, also in the tunnel mode that takes its place.
-2. A NAT that changes an address makes the selectors of both ends differ, and the Child SA is refused with
-   TS_UNACCEPTABLE: the substitution of RFC 7296 2.23.1 is not done. A peer that only says there is a NAT, so
-   that ESP goes in UDP, changes nothing.
+2. Where a NAT changes an address, what the peer says of it means what we see in its place (2.23.1); what it
+   said is kept, since checksums are over that. In tunnel mode nothing is replaced.
 3. A rekey keeps the mode, and takes no other.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from node.errors import DropReason, Incompatibility, PeerIncompatible, PeerMisbehaved
 from node.ike import exchanges
-from node.model.child import Mode, ModeWish
+from node.model.child import FarView, Mode, ModeWish
 from node.model.message import Message
 from node.model.payloads import Notify
 from node.model.registry import NotifyType
-from node.model.selectors import TrafficSelector
+from node.model.selectors import IPAddress, TrafficSelector
 
 #: Why a Child SA that the peer made is deleted again.
 NOT_AGREED: Final = (
@@ -50,7 +50,7 @@ def choose(wish: ModeWish, message: Message, tsi: _Selectors, tsr: _Selectors) -
     Raises PeerIncompatible (PROPOSAL) where it is one that we do not take.
     """
     fits = wish.mode is Mode.TRANSPORT and between_hosts(tsi, tsr)
-    mode = Mode.TRANSPORT if fits and _said(message) else Mode.TUNNEL
+    mode = Mode.TRANSPORT if fits and said(message) else Mode.TUNNEL
     if not wish.takes(mode):
         raise PeerIncompatible(Incompatibility.PROPOSAL, NOT_ASKED)
     return mode
@@ -61,7 +61,7 @@ def confirm(wish: ModeWish, message: Message) -> Mode:
 
     Raises PeerMisbehaved (INVALID_PAYLOADS) where it agrees to what was not asked for.
     """
-    if not _said(message):
+    if not said(message):
         return Mode.TUNNEL
     if wish.mode is not Mode.TRANSPORT:
         raise PeerMisbehaved(
@@ -70,9 +70,29 @@ def confirm(wish: ModeWish, message: Message) -> Mode:
     return Mode.TRANSPORT
 
 
+def in_place(side: _Selectors, address: IPAddress, *, behind_nat: bool) -> _Selectors:
+    """A side as we see it: `address`, where it is one host behind a NAT; else as it was said."""
+    if not behind_nat or _host(side) is None or side[0].start.version != address.version:
+        return side
+    return tuple(replace(selector, start=address, end=address) for selector in side)
+
+
+def far_view(local: _Selectors, peer: _Selectors, ours: _Selectors, theirs: _Selectors) -> FarView | None:
+    """What the peer said of our side and of its own, where that is something else than what we see of each."""
+    told, seen = (_host(peer), _host(local)), (_host(theirs), _host(ours))
+    if told == seen or told[0] is None or told[1] is None:
+        return None
+    return FarView(told[0], told[1])
+
+
+def _host(side: _Selectors) -> IPAddress | None:
+    ends = {end for selector in side for end in (selector.start, selector.end)}
+    return ends.pop() if len(ends) == 1 else None
+
+
 def between_hosts(tsi: _Selectors, tsr: _Selectors) -> bool:
     """True where each side is one address."""
-    return all(len({end for s in side for end in (s.start, s.end)}) == 1 for side in (tsi, tsr))
+    return _host(tsi) is not None and _host(tsr) is not None
 
 
 def pads(message: Message) -> bool:
@@ -80,5 +100,6 @@ def pads(message: Message) -> bool:
     return not exchanges.notifies(message, NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED)
 
 
-def _said(message: Message) -> bool:
+def said(message: Message) -> bool:
+    """True where a message asks for transport mode, or agrees to it."""
     return bool(exchanges.notifies(message, NotifyType.USE_TRANSPORT_MODE))

@@ -6,7 +6,7 @@ from enum import StrEnum
 from node.model.message import Path
 from node.model.proposal import Suite
 from node.model.secret import Secret
-from node.model.selectors import TrafficSelector
+from node.model.selectors import IPAddress, TrafficSelector
 
 #: Default anti-replay window in packets (RFC 4303 3.4.3).
 REPLAY_WINDOW = 64
@@ -33,6 +33,14 @@ class Mode(StrEnum):
 
     TUNNEL = "tunnel"
     TRANSPORT = "transport"
+
+
+@dataclass(frozen=True, slots=True)
+class FarView:
+    """The two hosts of transport mode as the peer sees them: its own address, and ours (RFC 7296 2.23.1)."""
+
+    peer: IPAddress
+    local: IPAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,8 @@ class ChildSa:
     `inbound_spi` is ours (packets to us carry it), `outbound_spi` the peer's; 4 octets each. `local` and
     `peer` are the narrowed traffic selectors. `ike_spi` names the IKE SA it belongs to (our own IKE SPI),
     `path` is where outbound packets go, `replay_window` is in packets.
-    In transport mode each side's selectors are of one address, that of the host.
+    In transport mode each side's selectors are of one address, that of the host as we see it; `far` is what
+    the peer sees, where a NAT makes that something else.
     """
 
     inbound_spi: bytes
@@ -81,3 +90,4 @@ class ChildSa:
     replay_window: int = REPLAY_WINDOW
     mode: Mode = Mode.TUNNEL
     padding: Padding = field(default_factory=Padding)
+    far: FarView | None = None

@@ -19,7 +19,7 @@ from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
 from node.ike.phases import Protection
 from node.ike.sa import IkeSa
 from node.ike.transcript import Transcript
-from node.model.child import ESP_SPI_SIZE, ChildSa, Mode, ModeWish, Padding
+from node.model.child import ESP_SPI_SIZE, ChildSa, FarView, Mode, ModeWish, Padding
 from node.model.events import EventName
 from node.model.message import Message, outer_address
 from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
@@ -51,7 +51,8 @@ class Agreed:
     """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors.
 
     `addresses` are inner addresses that the initiator gets with it; none where it had them before. `pads`:
-    the peer takes padding that hides lengths.
+    the peer takes padding that hides lengths. `far`: what the peer sees of both hosts in transport mode, where
+    that is something else.
     """
 
     suite: Suite
@@ -62,6 +63,7 @@ class Agreed:
     addresses: tuple[IPAddress, ...] = ()
     mode: Mode = Mode.TUNNEL
     pads: bool = True
+    far: FarView | None = None
 
 
 def allowed(sa: IkeSa) -> Wanted:
@@ -129,12 +131,16 @@ def choose(sa: IkeSa, message: Message, peer: Identification, wanted: Wanted | N
     if choice is None:
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's ESP proposals is acceptable")
     peer_spi = _checked_spi(choice.spi)
-    tsr = narrow(_selectors(message, PayloadType.TSR), wanted.local)
+    theirs, ours = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR)
+    far = None
+    if wanted.mode.mode is Mode.TRANSPORT and modes.said(message):
+        ours, theirs, far = _seen(sa, ours, theirs)
+    tsr = narrow(ours, wanted.local)
     lent: tuple[IPAddress, ...] = ()
     if tsr and sa.context.settings.pool and not sa.peer_addresses:
         lent = _lend_addresses(sa, message, peer)
         wanted = replace(wanted, peer=peer_selectors(sa))
-    tsi = narrow(_selectors(message, PayloadType.TSI), wanted.peer)
+    tsi = narrow(theirs, wanted.peer)
     if not tsi or not tsr:
         raise PeerIncompatible(
             Incompatibility.SELECTORS, "the proposed traffic selectors share nothing with ours"
@@ -142,7 +148,7 @@ def choose(sa: IkeSa, message: Message, peer: Identification, wanted: Wanted | N
     if sa.context.children.taken_by_another(tsi, peer):
         raise PeerIncompatible(Incompatibility.SELECTORS, "another peer holds some of the proposed selectors")
     mode = modes.choose(wanted.mode, message, tsi, tsr)
-    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, lent, mode, modes.pads(message))
+    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, lent, mode, modes.pads(message), far)
 
 
 def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> tuple[IPAddress, ...]:
@@ -195,7 +201,9 @@ def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed
         raise PeerMisbehaved(
             DropReason.INVALID_PAYLOADS, "the answer does not choose one of our ESP proposals"
         )
-    tsi, tsr = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR)
+    tsi, tsr, far = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR), None
+    if mode is Mode.TRANSPORT:
+        tsi, tsr, far = _seen(sa, tsi, tsr)
     more = any(payload.others for payload in exchanges.every(message, TrafficSelectors))
     if more or not subset(tsi, wanted.local) or not subset(tsr, wanted.peer):
         raise PeerMisbehaved(
@@ -211,7 +219,15 @@ def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed
                 DropReason.INVALID_PAYLOADS, "the answer's selectors leave out the inner address it gives us"
             )
     peer_spi, pads = _checked_spi(choice.spi), modes.pads(message)
-    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, addresses, mode, pads)
+    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, addresses, mode, pads, far)
+
+
+def _seen(sa: IkeSa, local: Selectors, peer: Selectors) -> tuple[Selectors, Selectors, FarView | None]:
+    """Our side and the peer's as we see them, of what it said in transport mode; and what it said."""
+    nat, path = sa.extensions.nat, sa.path
+    ours = modes.in_place(local, outer_address(path.local_host), behind_nat=nat.local)
+    theirs = modes.in_place(peer, outer_address(path.peer_host), behind_nat=nat.peer)
+    return ours, theirs, modes.far_view(local, peer, ours, theirs)
 
 
 def objection(sa: IkeSa, agreed: Agreed, wanted: Wanted | None = None) -> str:
@@ -254,6 +270,7 @@ def child_sa(sa: IkeSa, agreed: Agreed, spi: bytes, keys: ChildKeys, *, ours: bo
         replay_window=sa.context.settings.replay_window,
         mode=agreed.mode,
         padding=_padding(sa, agreed),
+        far=agreed.far,
     )
 
 

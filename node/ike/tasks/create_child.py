@@ -26,7 +26,7 @@ from node.ike.sa import IkeSa
 from node.ike.tasks import child, shares
 from node.ike.tasks.delete import DeleteChild, delete_child, remove_deleted
 from node.ike.tasks.reply import Reply
-from node.model.child import ChildSa, ModeWish
+from node.model.child import ChildSa, Mode, ModeWish
 from node.model.events import EventName
 from node.model.message import Message
 from node.model.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
@@ -253,6 +253,9 @@ def _allowed(sa: IkeSa, old: bytes | None) -> child.Wanted:
         return wanted
     replaced = sa.children[old].child
     mode = ModeWish(replaced.mode)
+    if replaced.mode is Mode.TRANSPORT:
+        # Between the same hosts, which may have other addresses by now.
+        return replace(wanted, mode=mode)
     return replace(wanted, local=replaced.local, peer=replaced.peer, mode=mode)
 
 
