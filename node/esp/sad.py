@@ -295,7 +295,7 @@ def _hosts(child: ChildSa) -> Hosts | None:
     if peer is None or local is None or peer.version != local.version:
         raise LocalMisuse(f"transport mode is between two hosts, not {child.local} and {child.peer}")
     far = child.far
-    return Hosts(peer, local, far and Hosts(far.peer, far.local))
+    return Hosts(peer, local, Hosts(far.peer, far.local) if far else None)
 
 
 def _one_host(selectors: tuple[TrafficSelector, ...]) -> IPAddress | None:

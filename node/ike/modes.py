@@ -78,7 +78,7 @@ def in_place(side: _Selectors, address: IPAddress, *, behind_nat: bool) -> _Sele
 
 
 def far_view(local: _Selectors, peer: _Selectors, ours: _Selectors, theirs: _Selectors) -> FarView | None:
-    """What the peer said of our side and of its own, where that is something else than what we see of each."""
+    """What the peer said of our side and of its own, where we see something else."""
     told, seen = (_host(peer), _host(local)), (_host(theirs), _host(ours))
     if told == seen or told[0] is None or told[1] is None:
         return None

@@ -51,8 +51,8 @@ class Agreed:
     """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors.
 
     `addresses` are inner addresses that the initiator gets with it; none where it had them before. `pads`:
-    the peer takes padding that hides lengths. `far`: what the peer sees of both hosts in transport mode, where
-    that is something else.
+    the peer takes padding that hides lengths. `far`: what the peer sees of both hosts in transport mode,
+    where that is something else.
     """
 
     suite: Suite
