@@ -13,6 +13,7 @@ from node.esp.bulk import Bulk
 from node.esp.carrier import Hosts, dummy, load, mend, pad, padded, unload
 from node.esp.host import Host
 from node.esp.ip import Echo, pack_echo, pack_udp, read_echo, read_udp, unpack
+from node.esp.packet import trailer
 from node.esp.sad import Sad
 from node.esp.segment import SuperPacket
 from node.esp.tunnel import Incoming, Outgoing, Refused, Tunnel
@@ -370,3 +371,28 @@ def test_the_tunnel_is_the_same_object_for_both() -> None:
     assert unseal(one.suite, one.outbound, first.datagram)[-1] == 17
     assert unseal(other.suite, other.outbound, second.datagram)[-1] == 4
     assert [status.mode for status in sad.query()] == ["transport", "tunnel"]
+
+
+def test_padded_packets_and_dummies_that_come_together() -> None:
+    """A batch of one size: packets lose their padding, dummies are dropped, all are counted."""
+    one = replace(child(GCM), padding=Padding(512, 1400))
+    ours = end(one)
+    peer = end(mirrored(one))
+    peers = batches.BulkEnd(peer, Bulk(peer.sad, peer.tunnel))
+    packets = [batches.finished(batches.tcp(bytes(size), sequence=size)) for size in (10, 200, 300)]
+    (sa,) = ours.sad.sending()
+    arriving = []
+    for packet in packets:
+        out = ours.tunnel.encapsulate(packet)
+        assert isinstance(out, Outgoing)
+        arriving.append(out.datagram)
+    nothing = ours.tunnel.dummy(sa, bytes(512) + trailer(512, sa.mask + 1, 59))
+    assert nothing is not None
+    arriving.insert(3, nothing.datagram)
+    assert len({len(datagram) for datagram in arriving}) == 1
+    found = batches.received(peers, arriving)
+    assert [one.packet for one in found if isinstance(one, Incoming)] == packets
+    assert [one.reason for one in found if isinstance(one, Refused)] == [DropReason.ESP_DUMMY]
+    (status,) = peer.sad.query()
+    assert (status.inbound_packets, status.inbound_batched, status.dropped) == (3, 4, {"esp_dummy": 1})
+    assert peer.sad.newest(THEIRS) == 3
