@@ -102,7 +102,7 @@ _PHRASES: Mapping[str, Phrase] = {
     "message_reassembled": Phrase("message joined from fragments", ("octets", "fragments")),
     "response_repeated": Phrase("response sent again", ("message_id", "peer"), _D),
     "datagram_dropped": Phrase("datagram dropped", ("reason", "detail", "peer"), _T),
-    "child_sa_installed": Phrase("Child SA installed", ("local", "remote", "suite"), _M),
+    "child_sa_installed": Phrase("Child SA installed", ("local", "remote", "suite", "mode"), _M),
     "child_sa_failed": Phrase("Child SA failed", ("reason",), _T),
     "child_sa_rekeyed": Phrase("Child SA rekeyed", ("old_spi", "inbound_spi"), _M),
     "child_sa_deleted": Phrase("Child SA deleted", ("inbound_spi", "outbound_spi")),

@@ -90,7 +90,8 @@ _TEMPLATES: dict[E, str] = {
     E.INNER_ADDRESS_REMOVED: "inner address {address} removed",
     E.INNER_ADDRESS_FAILED: "the inner addresses {addresses} could not be set: {reason}",
     E.CHILD_SA_INSTALLED: (
-        "CHILD_SA established with SPIs {inbound_spi}_i {outbound_spi}_o and TS {local} === {remote}, {suite}"
+        "CHILD_SA established with SPIs {inbound_spi}_i {outbound_spi}_o and TS {local} === {remote}, "
+        "{suite}, {mode} mode"
     ),
     E.CHILD_SA_FAILED: "CHILD_SA with {peer} failed: {reason}",
     E.CHILD_SA_REKEYED: "CHILD_SA with SPI {inbound_spi}_i replaces {old_spi}_i",

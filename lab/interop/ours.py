@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from lab.interop import documents, lives, mobility, special
+from lab.interop import documents, lives, mobility, modes, special
 from lab.interop.documents import PEER, SUBJECT, Document
 from lab.labels import Role
 from lab.peers.strongswan import Auth
@@ -189,6 +189,7 @@ def _cases() -> Iterator[tuple[str, Document]]:
             yield f"{_name(by_either)}-{role}", subject(by_either(role, SUBJECT))
             yield f"{_name(by_either)}-by-peer-{role}", subject(by_either(role, PEER))
         yield f"{_name(mobility.moves)}-{role}", subject(mobility.moves(role))
+    yield from modes.cases().items()
     yield "cookie-initiator", _cookie_shown()
     yield "cookie-responder", _cookie_wanted()
 

@@ -82,6 +82,7 @@ def _connection(plan: Plan, node: NodePlan, peer: NodePlan) -> Connection:
         pool=config.get("pool", ""),
         vips=tuple(config.get("vips", ())),
         childless=config.get("childless", "allow"),
+        mode=config.get("mode", "tunnel"),
     )
 
 

@@ -93,6 +93,7 @@ class Connection:
     pool: str = ""
     vips: tuple[str, ...] = ()
     childless: str = "allow"
+    mode: str = "tunnel"
 
     def __post_init__(self) -> None:
         """Raises ValueError for what charon would refuse or misunderstand."""
@@ -190,7 +191,7 @@ def _child(of: Connection) -> Section:
         "local_ts": of.local_ts,
         "remote_ts": of.remote_ts,
         "esp_proposals": of.esp,
-        "mode": "tunnel",
+        "mode": of.mode,
         "start_action": "start" if of.start else "none",
         "dpd_action": "clear",
         "close_action": "none",

@@ -16,8 +16,9 @@ from typing import Any
 
 from node.config.defaults import role_defaults
 from node.config.environment import documents
-from node.config.model import DEFAULT_PROFILE, MIN_FRAGMENT, Auth, Config, Role
+from node.config.model import DEFAULT_PROFILE, MIN_FRAGMENT, Auth, Config, Role, Switch
 from node.config.schema import FORMATS, Place, build, schema
+from node.model.child import Mode
 from node.model.selectors import is_host, network
 from yamlschema import Document, DocumentError, Problem, check, read
 
@@ -137,6 +138,7 @@ def _contradictions(config: Config) -> list[str]:
         wrong.append("peer.address: is empty; an initiator needs the name or address of its responder")
     wrong += _of_virtual_ips(config) if config.child.virtual_ip else _of_address(config)
     wrong += _of_pool(config)
+    wrong += _of_mode(config)
     room = config.tun.mtu - _AROUND_MESSAGE[max(_inner_versions(config))]
     if len(config.demo.message.encode("utf-8", "replace")) > room:
         detail = f"is longer than the {room} octets that tun.mtu ({config.tun.mtu}) leaves; shorten it"
@@ -206,6 +208,28 @@ def _of_pool(config: Config) -> list[str]:
         for other in prefixes[:index]:
             if prefix.version == other.version and prefix.overlaps(other):
                 wrong.append(f"child.pool: {prefix} overlaps {other}; leave one of them out")
+    return wrong
+
+
+def _of_mode(config: Config) -> list[str]:
+    child = config.child
+    wrong = []
+    if child.tfc.multiple > config.tun.mtu:
+        detail = f"is more than tun.mtu ({config.tun.mtu}), so nothing would be padded; set less, or 0"
+        wrong.append(f"child.tfc.multiple: {child.tfc.multiple} {detail}")
+    if child.mode is Mode.TUNNEL:
+        if child.tunnel_fallback:
+            wrong.append("child.tunnel_fallback: child.mode is tunnel; set transport, or leave it out")
+        return wrong
+    if config.tun.enabled is Switch.TRUE:
+        detail = "a TUN device carries whole packets between networks; set tun.enabled to false"
+        wrong.append(f"child.mode: transport: {detail}")
+    if child.virtual_ip or child.pool:
+        place = "child.virtual_ip" if child.virtual_ip else "child.pool"
+        wrong.append(f"child.mode: transport: the hosts have their outer addresses; leave {place} out")
+    if child.tfc.multiple and not child.tunnel_fallback:
+        detail = "transport mode cannot pad, since nothing inside says where the payload ends; leave it out"
+        wrong.append(f"child.tfc.multiple: {child.tfc.multiple}: {detail}")
     return wrong
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from node.esp.replay import MAX_WINDOW, MIN_WINDOW
-from node.model.child import REPLAY_WINDOW
+from node.model.child import REPLAY_WINDOW, Mode
 
 #: RFC 791 wants every link to carry 576 octets; a UDP datagram cannot carry more than 65,535.
 MIN_MTU, MAX_MTU = 576, 65_000
@@ -27,6 +27,8 @@ MAX_MESSAGE = 500
 MAX_PINGS = 10_000
 #: Bound on the packets of a Child SA: beyond it the sequence numbers are the bound (RFC 4303 3.3.3).
 MAX_PACKETS = 2**32 - 1
+#: Dummies that a Child SA sends in a second: enough for a steady stream of a call.
+MAX_DUMMIES = 100
 #: Bounds on the life of an SA: a year, and more octets than its sequence numbers allow.
 MAX_LIFETIME, MAX_OCTETS = 31_536_000.0, 2**48
 #: What AUTH_LIFETIME can say (RFC 4478 3); more requests at once than any IKE SA has.
@@ -320,6 +322,25 @@ class Ike:
 
 
 @dataclass(frozen=True, slots=True)
+class Tfc:
+    """Traffic flow confidentiality (RFC 4303 2.6, 2.7): what we do about sizes and times of ESP packets."""
+
+    multiple: int = _count(
+        0,
+        "tunnel mode: octets that the length of an inner packet becomes a multiple of, up to tun.mtu, where "
+        "the peer takes that; 0: packets show their length",
+        0,
+        MAX_MTU,
+    )
+    dummies: int = _count(
+        0,
+        "dummies that each Child SA sends in a second, whatever else it sends",
+        0,
+        MAX_DUMMIES,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """The Child SA."""
 
@@ -351,6 +372,18 @@ class Child:
         0,
         MAX_PACKETS,
     )
+    mode: Mode = _setting(  # noqa: RUF009
+        Mode.TUNNEL,
+        "tunnel, or transport: between the two nodes themselves, at their outer addresses (RFC 4301 3.2), "
+        "which take the place of child.local_ts and child.remote_ts; needs tun.enabled false or auto",
+        enum=[mode.value for mode in Mode],
+    )
+    tunnel_fallback: bool = _setting(
+        False,
+        "with child.mode transport: tunnel mode between the same addresses where the peer does not agree",
+        type="boolean",
+    )
+    tfc: Tfc = field(default_factory=Tfc)
     lifetime: ChildLifetime = field(default_factory=ChildLifetime)
 
 

@@ -12,6 +12,7 @@ from node.control.protocol import Request
 from node.daemon.node import Node
 from node.ike.children import ChildState
 from node.ike.status import SaStatus
+from node.model.child import Mode
 from node.model.message import host_port
 from node.net import clock
 from node.version import VERSION
@@ -77,9 +78,12 @@ def status(node: Node) -> dict[str, Any]:
 
 
 def _inner(node: Node) -> dict[str, Any]:
-    """`address` as it is configured, or the first one that a peer gave us; all of them are in `addresses`."""
+    """`address` as it is configured, or the first one that a peer gave us, or the outer one in transport
+    mode; all of them are in `addresses`.
+    """
     addresses = [str(address) for address in node.inner_addresses]
-    first = node.config.tun.address or next(iter(addresses), "")
+    configured = "" if node.config.child.mode is Mode.TRANSPORT else node.config.tun.address
+    first = configured or next(iter(addresses), "")
     return {"address": first, "addresses": addresses, "kind": node.inner_kind}
 
 

@@ -43,7 +43,9 @@ def run(prepared: Prepared, live: Callable[[Apart], int]) -> int:
         child = prepared.config.child
         volume = Volume(child.lifetime.octets, child.lifetime.packets)
         watch = Watch(prepared.config.demo.port)
-        EspProcess(tun, line, esp_end, tie, generation, watch, child.max_packets, volume, os.urandom).run()
+        ends = tun, line, esp_end, tie
+        limits = child.max_packets, volume
+        EspProcess(*ends, generation, watch, *limits, os.urandom, child.tfc.dummies).run()
         return 0
 
     try:

@@ -15,6 +15,7 @@ from node.daemon.fitting import check_chain
 from node.ike.configuration import ANY
 from node.ike.endpoint import Endpoint
 from node.ike.settings import SIGNATURE_HASHES, Lifetime, Limits, Retransmission, Settings
+from node.model.child import Mode, ModeWish, Padding
 from node.model.registry import HashId
 from node.model.selectors import IPAddress, network
 from node.net import clock
@@ -101,9 +102,12 @@ def settings(config: Config, credentials: Credentials) -> Settings:
         pool_reserved=_reserved(config),
         virtual_ips=virtual_ips(config),
         liveness=config.ike.liveness.interval,
-        mobike=config.ike.mobike,
+        # MOBIKE is for tunnel mode alone (RFC 4555 1.2).
+        mobike=config.ike.mobike and config.child.mode is Mode.TUNNEL,
         additional_addresses=tuple(map(ip_address, config.ike.additional_addresses)),
         sha1=config.local.sha1,
+        mode=ModeWish(config.child.mode, config.child.tunnel_fallback),
+        padding=Padding(config.child.tfc.multiple, config.tun.mtu),
         retransmission=Retransmission(
             timeout=retransmit.timeout, factor=retransmit.factor, cap=retransmit.cap, tries=retransmit.tries
         ),

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from node.errors import DropReason
 from node.esp.bulk import Bulk, Burst
+from node.esp.carrier import dummy
 from node.esp.coalesce import Joined
 from node.esp.packet import MAX_DATAGRAMS, MAX_OCTETS
 from node.esp.sa import ESN_LIMIT, Volume
@@ -165,7 +166,7 @@ class DataPlane:
         max_packets: int = 0,
         volume: Volume | None = None,
     ) -> None:
-        self._sender, self._log = sender, log
+        self._sender, self._log, self._entropy = sender, log, entropy
         self._sad = Sad(entropy, max_packets or ESN_LIMIT, volume)
         self._tunnel = Tunnel(self._sad)
         self._bulk = Bulk(self._sad, self._tunnel)
@@ -292,6 +293,14 @@ class DataPlane:
             else:
                 self._log.drop(EventName.PACKET_DROPPED, result.reason, detail=result.detail)
         self.flush()
+
+    def send_dummies(self) -> None:
+        """Send a packet that means nothing through every Child SA; nobody is told of it as of traffic."""
+        for sa in self._sad.sending():
+            outgoing = self._tunnel.dummy(sa, dummy(sa.padding, sa.mask + 1, self._entropy))
+            self._tell()
+            if outgoing is not None:
+                self._sender.send(outgoing.datagram, outgoing.path)
 
     def flush(self) -> None:
         """Send what waits."""

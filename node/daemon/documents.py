@@ -23,8 +23,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from node.esp.inner import MAX_PACKET
 from node.esp.replay import MAX_WINDOW, MIN_WINDOW
-from node.model.child import ESP_SPI_SIZE, ChildSa
+from node.model.child import ESP_SPI_SIZE, ChildSa, Padding
 from node.model.message import SPI_SIZE, Path
 from node.model.proposal import Transform
 from node.model.secret import Secret
@@ -275,6 +276,7 @@ def _is_child(child: ChildSa) -> bool:
 #: What the kinds of the fields do not say.
 _CHECKS: dict[type, Callable[[Any], bool]] = {
     ChildSa: _is_child,
+    Padding: lambda padding: padding.multiple <= MAX_PACKET and 0 < padding.most <= MAX_PACKET,
     Path: _is_path,
     Transform: lambda transform: not transform.others,
     TrafficSelector: _is_selector,

@@ -18,6 +18,7 @@ import select
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from node.daemon.chaff import Chaff
 from node.daemon.channel import Channel
 from node.daemon.dataplane import DataPlane, Origin
 from node.daemon.documents import DocumentError
@@ -105,7 +106,7 @@ class Refusals:
 
 class EspProcess:
     """`line` is the socket that gets what is not IKE; `channel` leads to the IKE process, `tie` to the
-    supervisor.
+    supervisor. `dummies` are sent in a second.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class EspProcess:
         max_packets: int,
         volume: Volume,
         entropy: Entropy,
+        dummies: int = 0,
     ) -> None:
         self._tun, self._line, self._channel, self._tie = tun, line, channel, tie
         self._generation = generation
@@ -126,6 +128,7 @@ class EspProcess:
         self._refusals = Refusals(self._tell)
         self._plane = DataPlane(line.udp, self._refusals, entropy, max_packets, volume)
         self._plane.strayed, self._plane.expired = self._strayed, self._expired
+        self._chaff = Chaff(self._plane.send_dummies, dummies)
         self._watch = watch
         self._pump = Pump(self._plane, (line,), self._other)
         self._pump.attach(tun, watch, self._gone)
@@ -145,8 +148,9 @@ class EspProcess:
         for descriptor in handlers:
             self._epoll.register(descriptor, select.EPOLLIN)
         while not self._over:
-            for descriptor, _ in self._epoll.poll():
+            for descriptor, _ in self._epoll.poll(self._chaff.wait(clock.monotonic())):
                 handlers[descriptor]()
+            self._chaff.send_due(clock.monotonic())
 
     # -- orders ----------------------------------------------------------------------------------------------
 

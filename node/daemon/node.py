@@ -48,7 +48,7 @@ from node.ike.outputs import (
     Transmit,
 )
 from node.ike.ratelimit import TokenBucket
-from node.model.child import ChildSa
+from node.model.child import ChildSa, Mode
 from node.model.events import EventName
 from node.model.message import Path, host_port
 from node.model.selectors import IPAddress, network
@@ -325,6 +325,9 @@ class Node:
         match output:
             case InstallInbound():
                 self.plane.add_inbound(output.child)
+                if self.config.child.mode is Mode.TRANSPORT:
+                    # The host inside is the one outside, at the address that this peer knows.
+                    self._inner.move((output.child.local[0].start,))
             case InstallOutbound():
                 self.plane.add_outbound(output.child)
                 if output.replaces is None:

@@ -29,6 +29,7 @@ from node.daemon.tie import Tie
 from node.eventlog import EventLog
 from node.ike.endpoint import Endpoint
 from node.ike.outputs import Event
+from node.model.child import Mode
 from node.model.events import EventName
 from node.net import privileges
 from node.net.addresser import Addresser
@@ -124,7 +125,7 @@ def _user(setting: str, text: str, auto: str) -> privileges.User | None:
 
 def _open_tun(config: Config, log: EventLog) -> Tun | None:
     settings = config.tun
-    if settings.enabled is Switch.FALSE:
+    if settings.enabled is Switch.FALSE or config.child.mode is Mode.TRANSPORT:
         return None
     interface = ip_interface(settings.address) if settings.address else None
     networks = [ip_network(text) for text in peer_networks(config)]

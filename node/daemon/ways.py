@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
+from node.daemon.chaff import Chaff
 from node.daemon.dataplane import DataPath, DataPlane
 from node.daemon.failure import StartError
 from node.daemon.inner import InnerSide, KernelInner, Listener, Telling, UserSpaceInner
@@ -18,6 +19,7 @@ from node.daemon.remote import RemotePath
 from node.daemon.start import Apart, Started
 from node.esp.host import Host
 from node.esp.sa import Volume
+from node.model.child import Mode
 from node.net.transport import Transport
 from node.net.tun import Tun
 from node.net.udp import UdpSocket
@@ -45,20 +47,31 @@ def choose(
     Must be called inside a running event loop. Raises StartError.
     """
     config = started.config
-    text = config.tun.address
-    host = Host([ip_interface(text).ip] if text else [], int.from_bytes(entropy(2)), config.tun.mtu)
+    # In transport mode the host has the outer address, which is known once there is a peer.
+    outer = config.child.mode is Mode.TRANSPORT
+    text = "" if outer else config.tun.address
+    own = [ip_interface(text).ip] if text else []
+    host = Host(own, int.from_bytes(entropy(2)), config.tun.mtu, loopback=outer)
     if started.apart is not None:
         return _apart(started, started.apart, host, listener, other)
     child = config.child
     volume = Volume(child.lifetime.octets, child.lifetime.packets)
     plane = DataPlane(started.transport, started.log, entropy, child.max_packets, volume)
     pump = Pump(plane, started.transport, other)
+    loop = asyncio.get_running_loop()
+    end_chaff = Chaff(plane.send_dummies, child.tfc.dummies).run(loop)
     if started.tun is None:
         inner = UserSpaceInner(host, plane, listener, config.demo.port)
-        return Way(plane, inner, pump.on_udp, inner.close)
+        return Way(plane, inner, pump.on_udp, end_chaff)
     watch = Watch(config.demo.port)
     kernel = _kernel(started, host, plane, watch, listener)
-    return Way(plane, kernel, pump.on_udp, _shared(started.tun, pump, watch, kernel, gone))
+    end_shared = _shared(started.tun, pump, watch, kernel, gone)
+
+    def close() -> None:
+        end_chaff()
+        end_shared()
+
+    return Way(plane, kernel, pump.on_udp, close)
 
 
 def _shared(

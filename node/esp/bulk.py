@@ -5,8 +5,9 @@
 
 Rules:
 
-1. A batch is taken where it is plain that every packet of it would pass; what is not plain is left to the
-   tunnel, packet by packet, and so are all refusals. A batch with one bad packet loses that one.
+1. A batch is taken where it is plain that every packet of it would pass; what is not plain (transport mode,
+   padding that hides lengths) is left to the tunnel, packet by packet, and so are all refusals. A batch with
+   one bad packet loses that one.
 2. Inbound the order is the tunnel's: replay check, open, replay mark, padding and next header, selectors.
    Nothing moves before all ICVs have passed.
 3. An outbound batch ends where the SA has to be looked at (`OutboundSa.alarm`).
@@ -116,7 +117,7 @@ class Bulk:
             yield self._tunnel.refuse(error.reason, str(error))
             return
         done = 0
-        if sa is not None:
+        if sa is not None and sa.carry is None:
             sending = self._sending_for(whole.layout, sa)
             while done < whole.whole:
                 if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
@@ -135,7 +136,7 @@ class Bulk:
         """
         spi, _ = HEADER.unpack_from(self.inbox)
         sa = self._sad.by_spi.get(spi)
-        if sa is None or size < sa.min_size or (size - sa.min_size) & sa.mask:
+        if sa is None or sa.hosts is not None or size < sa.min_size or (size - sa.min_size) & sa.mask:
             return None
         receiving = self._receiving_for(sa, size)
         lead, batch = receiving.lead[:count], receiving.batch
@@ -198,6 +199,7 @@ class Bulk:
                 joined = table.joined(run)
                 sa.packets += joined.count
                 sa.octets += joined.count * table.layout.size
+                sa.newest = int(sequences[run.end - 1])
                 yield joined
                 continue
             for row in range(run.first, run.end):

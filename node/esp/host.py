@@ -60,13 +60,23 @@ HostOutput = Send | EchoReplied | UdpReceived
 class Host:
     """A host with at most one address of each family. `identifier` (16 bits) marks its echo requests.
 
+    `loopback`: its address, and that of whoever it talks to, may be of this machine alone, as outer ones may.
+
     Without an address it takes and sends nothing. Raises LocalMisuse for two addresses of one family, and for
     one that cannot be a host's.
     """
 
-    __slots__ = ("_addresses", "_identifier", "_mtu")
+    __slots__ = ("_addresses", "_identifier", "_loopback", "_mtu")
 
-    def __init__(self, addresses: Sequence[IPAddress], identifier: int, mtu: int = DEFAULT_MTU) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[IPAddress],
+        identifier: int,
+        mtu: int = DEFAULT_MTU,
+        *,
+        loopback: bool = False,
+    ) -> None:
+        self._loopback = loopback
         self._addresses: dict[int, IPAddress] = {}
         self.move(addresses)
         self._identifier = identifier & _MAX_16
@@ -82,7 +92,7 @@ class Host:
         found: dict[int, IPAddress] = {a.version: a for a in addresses}
         if len(found) != len(addresses):
             raise LocalMisuse("the user-space host has at most one address of each family")
-        if not all(is_host(a) for a in addresses):
+        if not all(self._is_host(a) for a in addresses):
             raise LocalMisuse("the user-space host needs the address of one host")
         self._addresses = found
 
@@ -91,7 +101,7 @@ class Host:
         whole = unpack(packet)
         if whole is None or whole.destination != self._addresses.get(whole.destination.version):
             return ()
-        if whole.source == whole.destination or not is_host(whole.source):
+        if whole.source == whole.destination or not self._is_host(whole.source):
             return ()
         datagram = read_udp(whole)
         if datagram is not None:
@@ -126,6 +136,9 @@ class Host:
             if not 1 <= port <= _MAX_16:
                 raise LocalMisuse(f"UDP port {port}")
         return pack_udp(source, destination, source_port, destination_port, payload)
+
+    def _is_host(self, address: IPAddress) -> bool:
+        return is_host(address) or (self._loopback and address.is_loopback)
 
     def _source(self, destination: IPAddress, size: int) -> IPAddress:
         source = self._addresses.get(destination.version)

@@ -1,4 +1,4 @@
-"""The octets of an ESP packet in tunnel mode (RFC 4303 2).
+"""The octets of an ESP packet (RFC 4303 2), of its plaintext in tunnel mode.
 
     SPI (4) | sequence number (4) | IV | ciphertext of (inner packet | padding | pad length | next header) |
     ICV
@@ -70,7 +70,9 @@ def trailers(next_header: int) -> tuple[bytes, ...]:
 
 def trailer(plain_len: int, align: int, next_header: int) -> bytes:
     """The shortest trailer that aligns `plain_len` octets to `align` (a power of two)."""
-    return _TRAILERS[next_header][-(plain_len + TRAILER_SIZE) & (align - 1)]
+    padding = -(plain_len + TRAILER_SIZE) & (align - 1)
+    known = _TRAILERS.get(next_header)
+    return known[padding] if known else bytes((*range(1, padding + 1), padding, next_header))
 
 
 def min_size(sealer: Sealer) -> int:

@@ -9,9 +9,11 @@ from typing import Final
 
 from node.crypto.batch import BatchSealer
 from node.errors import DropReason
+from node.esp.carrier import Hosts, carry
 from node.esp.packet import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, alignment, min_size, trailers
 from node.esp.replay import ReplayWindow
 from node.esp.selectors import Selectors
+from node.model.child import Mode, Padding
 from node.model.message import Path
 
 #: The last sequence number that may be sent: the counter never wraps (RFC 4303 3.3.3).
@@ -43,8 +45,10 @@ class InboundSa:
         "batches",
         "dropped",
         "esn",
+        "hosts",
         "mask",
         "min_size",
+        "newest",
         "octets",
         "open",
         "packets",
@@ -54,8 +58,20 @@ class InboundSa:
         "window",
     )
 
-    def __init__(self, spi: bytes, sealer: BatchSealer, window: int, selectors: Selectors, esn: bool) -> None:
+    def __init__(
+        self,
+        spi: bytes,
+        sealer: BatchSealer,
+        window: int,
+        selectors: Selectors,
+        esn: bool,
+        hosts: Hosts | None = None,
+    ) -> None:
         self.spi = spi
+        #: In transport mode, who sends and who receives; None in tunnel mode.
+        self.hosts = hosts
+        #: The highest sequence number of what was delivered: not of a dummy.
+        self.newest = 0
         self.sealer = sealer
         self.open: Callable[[bytes, bytes], bytes] = sealer.open
         self.window = ReplayWindow(window)
@@ -86,11 +102,13 @@ class OutboundSa:
         "alarm",
         "batched",
         "batches",
+        "carry",
         "dropped",
         "esn",
         "limit",
         "mask",
         "octets",
+        "padding",
         "path",
         "rekey_wanted",
         "seal",
@@ -114,6 +132,8 @@ class OutboundSa:
         esn: bool,
         serial: int,
         limit: int,
+        mode: Mode,
+        padding: Padding,
     ) -> None:
         self.spi = spi
         self.spi_number = int.from_bytes(spi)
@@ -126,6 +146,9 @@ class OutboundSa:
         self.limit = limit
         self.alarm = 0
         self.mask = alignment(sealer.block) - 1
+        self.padding = padding
+        #: Makes the plaintext where it is more than the packet and the least padding; else None.
+        self.carry = carry(mode, padding, alignment(sealer.block))
         self.trailers4 = _TRAILERS4
         self.trailers6 = _TRAILERS6
         self.sequence = 0

@@ -18,16 +18,17 @@ from typing import Final, NamedTuple
 from node.crypto.aead import sealer
 from node.crypto.batch import BatchSealer
 from node.errors import DropReason, LocalMisuse
+from node.esp.carrier import Hosts
 from node.esp.inner import MAX_PACKET
 from node.esp.packet import MIN_SPI
 from node.esp.sa import ESN_LIMIT, REKEY_MARGIN, SEQUENCE_LIMIT, InboundSa, OutboundSa, Volume, count
 from node.esp.selectors import Selectors
 from node.esp.spd import Spd
-from node.model.child import ESP_SPI_SIZE, ChildSa, DirectionKeys
+from node.model.child import ESP_SPI_SIZE, ChildSa, DirectionKeys, Mode
 from node.model.message import Path
 from node.model.proposal import AEAD_IDS, Suite
 from node.model.registry import EsnId, ProtocolId
-from node.model.selectors import TrafficSelector
+from node.model.selectors import IPAddress, TrafficSelector
 from node.ports import Entropy
 
 _REPLAYED: Final = (DropReason.ESP_REPLAYED, DropReason.ESP_STALE)
@@ -53,6 +54,7 @@ class SaStatus:
     inbound_spi: str
     outbound_spi: str
     ike_spi: str
+    mode: str
     suite: str
     local: tuple[str, ...]
     peer: tuple[str, ...]
@@ -74,10 +76,11 @@ class SaStatus:
 class _Entry:
     """A Child SA without its keys."""
 
-    __slots__ = ("ike_spi", "inbound", "local", "outbound", "path", "peer", "replay_window", "suite")
+    __slots__ = ("ike_spi", "inbound", "local", "mode", "outbound", "path", "peer", "replay_window", "suite")
 
     def __init__(self, child: ChildSa) -> None:
         self.ike_spi = child.ike_spi
+        self.mode = child.mode
         self.suite: Suite = child.suite
         self.local: tuple[TrafficSelector, ...] = child.local
         self.peer: tuple[TrafficSelector, ...] = child.peer
@@ -129,7 +132,10 @@ class Sad:
             raise LocalMisuse(f"inbound SPI {child.inbound_spi.hex()} is in use")
         opener = self._sealer(child, child.inbound)
         selectors = Selectors(child.local, child.peer)
-        entry.inbound = InboundSa(child.inbound_spi, opener, child.replay_window, selectors, _esn(child))
+        hosts = _hosts(child)
+        entry.inbound = InboundSa(
+            child.inbound_spi, opener, child.replay_window, selectors, _esn(child), hosts
+        )
         self._entries[child.inbound_spi] = entry
         self.by_spi[int.from_bytes(child.inbound_spi)] = entry.inbound
 
@@ -142,9 +148,18 @@ class Sad:
         limit = min(ESN_LIMIT if esn else SEQUENCE_LIMIT, self._max_packets)
         selectors = entry.inbound.selectors if entry.inbound else Selectors(child.local, child.peer)
         protection = self._sealer(child, child.outbound)
+        _hosts(child)
         self._serial += 1
         entry.outbound = OutboundSa(
-            child.outbound_spi, protection, child.path, selectors, esn, self._serial, limit
+            child.outbound_spi,
+            protection,
+            child.path,
+            selectors,
+            esn,
+            self._serial,
+            limit,
+            child.mode,
+            child.padding,
         )
         entry.outbound.alarm = self._next_alarm(entry.outbound)
         self._entries[child.inbound_spi] = entry
@@ -202,9 +217,15 @@ class Sad:
         return tuple(_status(spi, entry) for spi, entry in islice(self._entries.items(), first, end))
 
     def newest(self, inbound_spi: bytes) -> int:
-        """The highest sequence number of a packet that came and passed its ICV; 0 for none, or no such SA."""
+        """The highest sequence number of a packet that was delivered, so of no dummy; 0 for none, or no such
+        SA.
+        """
         sa = self.by_spi.get(int.from_bytes(inbound_spi))
-        return sa.window.top if sa else 0
+        return sa.newest if sa else 0
+
+    def sending(self) -> tuple[OutboundSa, ...]:
+        """Every SA that sends."""
+        return tuple(entry.outbound for entry in self._entries.values() if entry.outbound is not None)
 
     def notices(self) -> tuple[RekeyNeeded, ...]:
         """What happened since the last call; each SA reports at most twice in its life (rekey wanted,
@@ -268,6 +289,22 @@ def _esn(child: ChildSa) -> bool:
     return child.suite.esn == EsnId.ESN
 
 
+def _hosts(child: ChildSa) -> Hosts | None:
+    """Who sends and who receives in transport mode. Raises LocalMisuse where that is not one host each."""
+    if child.mode is not Mode.TRANSPORT:
+        return None
+    peer, local = _one_host(child.peer), _one_host(child.local)
+    if peer is None or local is None or peer.version != local.version:
+        raise LocalMisuse(f"transport mode is between two hosts, not {child.local} and {child.peer}")
+    far = child.far
+    return Hosts(peer, local, Hosts(far.peer, far.local) if far else None)
+
+
+def _one_host(selectors: tuple[TrafficSelector, ...]) -> IPAddress | None:
+    found = {address for selector in selectors for address in (selector.start, selector.end)}
+    return found.pop() if len(found) == 1 else None
+
+
 def _status(inbound_spi: bytes, entry: _Entry) -> SaStatus:
     inbound, outbound = entry.inbound, entry.outbound
     dropped: dict[str, int] = {}
@@ -278,6 +315,7 @@ def _status(inbound_spi: bytes, entry: _Entry) -> SaStatus:
         inbound_spi=inbound_spi.hex() if inbound else "",
         outbound_spi=outbound.spi.hex() if outbound else "",
         ike_spi=entry.ike_spi.hex(),
+        mode=str(entry.mode),
         suite=str(entry.suite),
         local=tuple(str(s) for s in entry.local),
         peer=tuple(str(s) for s in entry.peer),

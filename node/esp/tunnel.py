@@ -1,4 +1,4 @@
-"""Encapsulation and decapsulation: the data path, one packet at a time.
+"""Encapsulation and decapsulation: the data path, one packet at a time, in either mode.
 
 Rules:
 
@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from node.errors import DecodeError, DropReason, IntegrityError
+from node.esp.carrier import Hosts, unload
 from node.esp.inner import MAX_PACKET, Flow, addresses, flow, total_length
 from node.esp.packet import ESN_AAD, HEADER, HEADER_SIZE, NEXT_HEADER_IPV4, unpad
 from node.esp.sa import InboundSa, OutboundSa
@@ -69,22 +70,34 @@ class Tunnel:
             if size > MAX_PACKET or total_length(packet) != size:
                 return self._unfit(packet)
             sa = self.select(packet)
+            plain = sa.carry(packet) if sa is not None and sa.carry is not None else None
         except DecodeError as error:
             return self.refuse(error.reason, str(error))
         if sa is None:
             return self.refuse(DropReason.NO_SA, _describe(packet))
         if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
             return self.refuse(DropReason.ESP_SEQUENCE_EXHAUSTED, f"outbound SPI {sa.spi.hex()}", sa)
-        return self.protect(sa, packet)
+        return self.protect(sa, packet, plain)
 
-    def protect(self, sa: OutboundSa, packet: bytes) -> Outgoing:
-        """Make the next ESP packet of an SA that has been looked at (`OutboundSa.alarm`)."""
+    def dummy(self, sa: OutboundSa, plain: bytes) -> Outgoing | None:
+        """An ESP packet with a plaintext that means nothing; None where the SA may not send any more."""
+        if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
+            return None
+        return self.protect(sa, b"", plain)
+
+    def protect(self, sa: OutboundSa, packet: bytes, plain: bytes | None = None) -> Outgoing:
+        """Make the next ESP packet of an SA that has been looked at (`OutboundSa.alarm`).
+
+        `plain` is what stands for the packet inside, with its trailer, where that is not the packet itself.
+        """
         size = len(packet)
         sequence = sa.sequence = sa.sequence + 1
         header = HEADER.pack(sa.spi_number, sequence & 0xFFFFFFFF)
         aad = ESN_AAD.pack(sa.spi_number, sequence) if sa.esn else header
-        trailers = sa.trailers4 if packet[0] >> 4 == 4 else sa.trailers6
-        blob = sa.seal(aad, packet + trailers[-(size + 2) & sa.mask])
+        if plain is None:
+            trailers = sa.trailers4 if packet[0] >> 4 == 4 else sa.trailers6
+            plain = packet + trailers[-(size + 2) & sa.mask]
+        blob = sa.seal(aad, plain)
         sa.octets += size
         return Outgoing(header + blob, sa.path, sa.spi, sequence)
 
@@ -130,6 +143,8 @@ class Tunnel:
 
     def accept(self, sa: InboundSa, sequence: int, plain: bytes, newest: bool) -> Incoming | Refused:
         """Judge authenticated plaintext with its trailer: padding, next header, inner packet, selectors."""
+        if sa.hosts is not None:
+            return self._accept_payload(sa, sa.hosts, sequence, plain, newest)
         end = unpad(plain)
         if not isinstance(end, int):
             return self.refuse(end, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
@@ -146,9 +161,22 @@ class Tunnel:
             return self.refuse(error.reason, f"SPI {sa.spi.hex()}: {error}", sa)
         if length < end:
             packet = packet[:length]
-        sa.packets += 1
-        sa.octets += length
-        return Incoming(packet, sa.spi, sequence, newest)
+        return _accepted(sa, sequence, packet, newest)
+
+    def _accept_payload(
+        self, sa: InboundSa, hosts: Hosts, sequence: int, plain: bytes, newest: bool
+    ) -> Incoming | Refused:
+        """The same of transport mode: the packet is made again, between the two hosts of the SA."""
+        packet = unload(plain, hosts)
+        if isinstance(packet, DropReason):
+            return self.refuse(packet, f"SPI {sa.spi.hex()}: sequence number {sequence}", sa)
+        try:
+            if not admitted(sa, packet):
+                detail = f"SPI {sa.spi.hex()}: {_describe(packet)}, protocol {plain[-1]}"
+                return self.refuse(DropReason.INNER_SELECTOR_MISMATCH, detail, sa)
+        except DecodeError as error:
+            return self.refuse(error.reason, f"SPI {sa.spi.hex()}: {error}", sa)
+        return _accepted(sa, sequence, packet, newest)
 
     def _unfit(self, packet: bytes) -> Refused:
         if len(packet) > MAX_PACKET:
@@ -160,6 +188,14 @@ class Tunnel:
         """Count a refusal."""
         self._sad.count(reason, sa)
         return Refused(reason, detail)
+
+
+def _accepted(sa: InboundSa, sequence: int, packet: bytes, newest: bool) -> Incoming:
+    sa.packets += 1
+    sa.octets += len(packet)
+    if newest:
+        sa.newest = sequence
+    return Incoming(packet, sa.spi, sequence, newest)
 
 
 def admitted(sa: InboundSa, packet: bytes) -> bool:

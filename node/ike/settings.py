@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from node.model.child import REPLAY_WINDOW
+from node.model.child import REPLAY_WINDOW, ModeWish, Padding
 from node.model.proposal import Suite
 from node.model.registry import HashId, IdType
 from node.model.selectors import IPAddress, IPNetwork, TrafficSelector
@@ -85,6 +85,9 @@ class Settings:
 
     `mobike`: addresses may change (RFC 4555), where the peer says so, too. `additional_addresses` are further
     ones of ours that it is told then.
+
+    `mode`: tunnel or transport mode; for the latter `local_ts` and `peer_ts` have no meaning, both sides are
+    the outer addresses. `padding` is what hides the lengths of the packets we send.
     """
 
     local_id_type: IdType
@@ -110,6 +113,8 @@ class Settings:
     additional_addresses: tuple[IPAddress, ...] = ()
     signature_hashes: tuple[HashId, ...] = SIGNATURE_HASHES
     sha1: bool = False
+    mode: ModeWish = field(default_factory=ModeWish)
+    padding: Padding = field(default_factory=Padding)
     retransmission: Retransmission = field(default_factory=Retransmission)
     limits: Limits = field(default_factory=Limits)
     ike_lifetime: Lifetime = field(default_factory=Lifetime)

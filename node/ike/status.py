@@ -16,6 +16,7 @@ class ChildStatus:
     inbound_spi: str
     outbound_spi: str
     state: str
+    mode: str
     suite: str
     local: tuple[str, ...]
     peer: tuple[str, ...]
@@ -79,6 +80,7 @@ def _child_status(owned: OwnedChild) -> ChildStatus:
         inbound_spi=child.inbound_spi.hex(),
         outbound_spi=child.outbound_spi.hex(),
         state=str(owned.state),
+        mode=str(child.mode),
         suite=str(child.suite),
         local=tuple(str(s) for s in child.local),
         peer=tuple(str(s) for s in child.peer),

@@ -132,8 +132,8 @@ def complete(sa: IkeSa, message: Message, now: float) -> None:
     if agreed is None:
         sa.event(EventName.CHILD_SA_FAILED, reason=str(refusal.notify_type) if refusal else "")
         return
-    if not sa.path.carries_esp:
-        sa.event(EventName.CHILD_SA_FAILED, reason=child.NO_WAY_FOR_ESP)
+    if objection := child.objection(sa, agreed):
+        sa.event(EventName.CHILD_SA_FAILED, reason=objection)
         informational.give_up_child(sa, data.child_spi, now)
         return
     replaces = child.carried_by(sa.older, agreed) if sa.older else None

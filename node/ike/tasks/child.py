@@ -11,19 +11,19 @@ address: the responder narrows TSi to the one it gives (2.19).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from node.crypto.keymat import ChildKeys, derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
-from node.ike import configuration, exchanges
+from node.ike import configuration, exchanges, modes
 from node.ike.children import Held, OwnedChild, Times, times
 from node.ike.outputs import Event, InstallInbound, InstallOutbound, Output
 from node.ike.phases import Established, Protection
 from node.ike.sa import IkeSa, Selectors, carriers
 from node.ike.transcript import Transcript
-from node.model.child import ESP_SPI_SIZE, ChildSa
+from node.model.child import ESP_SPI_SIZE, ChildSa, FarView, Mode, ModeWish, Padding
 from node.model.events import EventName
-from node.model.message import Message
+from node.model.message import Message, outer_address
 from node.model.payloads import Identification, Payload, SecurityAssociation, TrafficSelectors
 from node.model.proposal import Proposal, Suite, accept, offer, select
 from node.model.registry import PayloadType, PrfId
@@ -38,18 +38,21 @@ FIRST_ESP_SPI = 256
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What we propose: suites in order of preference, and the selectors of both ends."""
+    """What we propose: suites in order of preference, the selectors of both ends, and the mode."""
 
     suites: tuple[Suite, ...]
     local: Selectors
     peer: Selectors
+    mode: ModeWish = field(default_factory=ModeWish)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
     """What both sides settled on: the suite, its proposal number, the peer's SPI and both selectors.
 
-    `addresses` are inner addresses that the initiator gets with it; none where it had them before.
+    `addresses` are inner addresses that the initiator gets with it; none where it had them before. `pads`:
+    the peer takes padding that hides lengths. `far`: what the peer sees of both hosts in transport mode,
+    where that is something else.
     """
 
     suite: Suite
@@ -58,17 +61,21 @@ class Agreed:
     tsi: Selectors
     tsr: Selectors
     addresses: tuple[IPAddress, ...] = ()
+    mode: Mode = Mode.TUNNEL
+    pads: bool = True
+    far: FarView | None = None
 
 
 def allowed(sa: IkeSa) -> Wanted:
     """What the configuration allows of a Child SA of this IKE SA."""
-    return Wanted(sa.context.settings.child_suites, own_selectors(sa), peer_selectors(sa))
+    settings = sa.context.settings
+    return Wanted(settings.child_suites, own_selectors(sa), peer_selectors(sa), settings.mode)
 
 
 def first(sa: IkeSa) -> Wanted:
     """What it allows in IKE_AUTH, which has no key exchange of its own (RFC 7296 1.2)."""
-    suites = _without_exchange(sa.context.settings.child_suites)
-    return Wanted(suites, own_selectors(sa), peer_selectors(sa))
+    wanted = allowed(sa)
+    return replace(wanted, suites=_without_exchange(wanted.suites))
 
 
 def _without_exchange(suites: tuple[Suite, ...]) -> tuple[Suite, ...]:
@@ -76,26 +83,34 @@ def _without_exchange(suites: tuple[Suite, ...]) -> tuple[Suite, ...]:
 
 
 def request(sa: IkeSa, spi: bytes) -> tuple[Payload, ...]:
-    """CP, SA, TSi and TSr of an initiator's IKE_AUTH: everything its configuration allows."""
+    """CP, SA, TSi, TSr and the mode of an initiator's IKE_AUTH: everything its configuration allows."""
     wanted = first(sa)
     had = sa.older.own_addresses if sa.older else ()
     wish = () if sa.own_addresses else configuration.request(had or sa.context.settings.virtual_ips)
-    return *wish, SecurityAssociation(offer(wanted.suites, spi)), *selectors(wanted.local, wanted.peer)
+    proposals = SecurityAssociation(offer(wanted.suites, spi))
+    return *wish, proposals, *selectors(wanted.local, wanted.peer), *modes.say(wanted.mode.mode)
 
 
 def own_selectors(sa: IkeSa) -> Selectors:
-    """What our side may be: what is configured, or our address inside the tunnel.
+    """What our side may be: what is configured, or our address inside the tunnel, or in transport mode the
+    outer one.
 
     Until the peer has given us one that is every address of its family (RFC 7296 2.19).
     """
     settings = sa.context.settings
+    if settings.mode.mode is Mode.TRANSPORT:
+        return (host(outer_address(sa.path.local_host)),)
     if sa.own_addresses:
         return tuple(host(address) for address in sa.own_addresses)
     return tuple(everything(wish.version) for wish in settings.virtual_ips) or settings.local_ts
 
 
 def peer_selectors(sa: IkeSa) -> Selectors:
-    """What the peer's side may be: what is configured, or the inner addresses that it has from us."""
+    """What the peer's side may be: what is configured, or the inner addresses that it has from us, or in
+    transport mode the outer one.
+    """
+    if sa.context.settings.mode.mode is Mode.TRANSPORT:
+        return (host(outer_address(sa.path.peer_host)),)
     return tuple(host(address) for address in sa.peer_addresses) or sa.context.settings.peer_ts
 
 
@@ -117,19 +132,24 @@ def choose(sa: IkeSa, message: Message, peer: Identification, wanted: Wanted | N
     if choice is None:
         raise PeerIncompatible(Incompatibility.PROPOSAL, "none of the peer's ESP proposals is acceptable")
     peer_spi = _checked_spi(choice.spi)
-    tsr = narrow(_selectors(message, PayloadType.TSR), wanted.local)
+    theirs, ours = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR)
+    far = None
+    if wanted.mode.mode is Mode.TRANSPORT and modes.said(message):
+        ours, theirs, far = _seen(sa, ours, theirs)
+    tsr = narrow(ours, wanted.local)
     lent: tuple[IPAddress, ...] = ()
     if tsr and sa.context.settings.pool and not sa.peer_addresses:
         lent = _lend_addresses(sa, message, peer)
         wanted = replace(wanted, peer=peer_selectors(sa))
-    tsi = narrow(_selectors(message, PayloadType.TSI), wanted.peer)
+    tsi = narrow(theirs, wanted.peer)
     if not tsi or not tsr:
         raise PeerIncompatible(
             Incompatibility.SELECTORS, "the proposed traffic selectors share nothing with ours"
         )
     if sa.context.children.taken_by_another(tsi, peer):
         raise PeerIncompatible(Incompatibility.SELECTORS, "another peer holds some of the proposed selectors")
-    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, lent)
+    mode = modes.choose(wanted.mode, message, tsi, tsr)
+    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, lent, mode, modes.pads(message), far)
 
 
 def _lend_addresses(sa: IkeSa, message: Message, peer: Identification) -> tuple[IPAddress, ...]:
@@ -163,10 +183,12 @@ def tell_addresses(sa: IkeSa, agreed: Agreed) -> None:
 
 
 def response(agreed: Agreed, spi: bytes) -> tuple[Payload, ...]:
-    """SA, TSi and TSr of the responder, with its own inbound SPI; CP before them where it gives addresses."""
+    """SA, TSi, TSr and the mode of the responder, with its own inbound SPI; CP before them where it gives
+    addresses.
+    """
     proposal = Proposal(agreed.number, agreed.suite.protocol, spi, agreed.suite.transforms)
     payloads = SecurityAssociation((proposal,)), *selectors(agreed.tsi, agreed.tsr)
-    return *configuration.reply(agreed.addresses), *payloads
+    return *configuration.reply(agreed.addresses), *payloads, *modes.say(agreed.mode)
 
 
 def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed:
@@ -176,12 +198,15 @@ def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed
     PeerIncompatible (ADDRESS) where we wanted an inner address and got none.
     """
     wanted, settings = wanted or first(sa), sa.context.settings
+    mode = modes.confirm(wanted.mode, message)
     choice = accept(exchanges.required(message, SecurityAssociation).proposals, wanted.suites)
     if choice is None:
         raise PeerMisbehaved(
             DropReason.INVALID_PAYLOADS, "the answer does not choose one of our ESP proposals"
         )
-    tsi, tsr = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR)
+    tsi, tsr, far = _selectors(message, PayloadType.TSI), _selectors(message, PayloadType.TSR), None
+    if mode is Mode.TRANSPORT:
+        tsi, tsr, far = _seen(sa, tsi, tsr)
     more = any(payload.others for payload in exchanges.every(message, TrafficSelectors))
     if more or not subset(tsi, wanted.local) or not subset(tsr, wanted.peer):
         raise PeerMisbehaved(
@@ -196,7 +221,23 @@ def confirm(sa: IkeSa, message: Message, wanted: Wanted | None = None) -> Agreed
             raise PeerMisbehaved(
                 DropReason.INVALID_PAYLOADS, "the answer's selectors leave out the inner address it gives us"
             )
-    return Agreed(choice.suite, choice.number, _checked_spi(choice.spi), tsi, tsr, addresses)
+    peer_spi, pads = _checked_spi(choice.spi), modes.pads(message)
+    return Agreed(choice.suite, choice.number, peer_spi, tsi, tsr, addresses, mode, pads, far)
+
+
+def _seen(sa: IkeSa, local: Selectors, peer: Selectors) -> tuple[Selectors, Selectors, FarView | None]:
+    """Our side and the peer's as we see them, of what it said in transport mode; and what it said."""
+    nat, path = sa.extensions.nat, sa.path
+    ours = modes.in_place(local, outer_address(path.local_host), behind_nat=nat.local)
+    theirs = modes.in_place(peer, outer_address(path.peer_host), behind_nat=nat.peer)
+    return ours, theirs, modes.far_view(local, peer, ours, theirs)
+
+
+def objection(sa: IkeSa, agreed: Agreed, wanted: Wanted | None = None) -> str:
+    """Why we cannot have what the peer made for us, so that it is told to delete it; empty: we can."""
+    if not sa.path.carries_esp:
+        return NO_WAY_FOR_ESP
+    return "" if (wanted or first(sa)).mode.takes(agreed.mode) else modes.NOT_AGREED
 
 
 def install(
@@ -275,7 +316,17 @@ def child_sa(sa: IkeSa, agreed: Agreed, spi: bytes, keys: ChildKeys, *, ours: bo
         path=sa.esp_path,
         ike_spi=sa.local_spi,
         replay_window=sa.context.settings.replay_window,
+        mode=agreed.mode,
+        padding=_padding(sa, agreed),
+        far=agreed.far,
     )
+
+
+def _padding(sa: IkeSa, agreed: Agreed) -> Padding:
+    """Ours, where the peer takes it and can tell where a packet ends (RFC 4303 2.7)."""
+    configured = sa.context.settings.padding
+    hides = agreed.pads and agreed.mode is Mode.TUNNEL
+    return configured if hides else replace(configured, multiple=0)
 
 
 def lifetime(sa: IkeSa, now: float) -> Times:
@@ -288,6 +339,7 @@ def describe(child: ChildSa) -> dict[str, object]:
     return {
         "inbound_spi": child.inbound_spi.hex(),
         "outbound_spi": child.outbound_spi.hex(),
+        "mode": str(child.mode),
         "suite": str(child.suite),
         "local": [str(s) for s in child.local],
         "remote": [str(s) for s in child.peer],

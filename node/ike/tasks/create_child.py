@@ -17,16 +17,16 @@ from typing import ClassVar
 from node.crypto import kex
 from node.crypto.keymat import derive_child_keys
 from node.errors import DropReason, Incompatibility, LocalMisuse, PeerIncompatible, PeerMisbehaved
-from node.ike import exchanges
+from node.ike import exchanges, modes
 from node.ike.children import ChildState, OwnedChild
 from node.ike.outputs import Event, InstallInbound, InstallOutbound
 from node.ike.phases import Established
 from node.ike.refusals import notify_for
 from node.ike.sa import IkeSa
 from node.ike.tasks import child, shares
-from node.ike.tasks.delete import delete_child, remove_deleted
+from node.ike.tasks.delete import DeleteChild, delete_child, remove_deleted
 from node.ike.tasks.reply import Reply
-from node.model.child import ChildSa
+from node.model.child import ChildSa, Mode, ModeWish
 from node.model.events import EventName
 from node.model.message import Message
 from node.model.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
@@ -93,8 +93,9 @@ class CreateChild:
         share = (KeyExchange(self._pair.group, self._pair.public),) if self._pair else ()
         proposals = SecurityAssociation(offer(self._wanted.suites, self._spi))
         selectors = child.selectors(self._wanted.local, self._wanted.peer)
+        mode = modes.say(self._wanted.mode.mode)
         sa.event(EventName.SPI_ASSIGNED, spi=self._spi.hex())
-        return (*rekeyed, proposals, Nonce(self._nonce), *share, *selectors)
+        return (*rekeyed, proposals, Nonce(self._nonce), *share, *selectors, *mode)
 
     def _has_a_point(self) -> bool:
         children = self._sa.children
@@ -119,6 +120,10 @@ class CreateChild:
             self._sa.event(EventName.CHILD_SA_FAILED, reason="deleted by the peer at once")
             if self.old in self._sa.children:
                 delete_child(self._sa, self.old, now)
+            return
+        if objection := child.objection(self._sa, agreed, self._wanted):
+            self._sa.event(EventName.CHILD_SA_FAILED, reason=objection)
+            self._sa.ask(DeleteChild(self._sa, self._spi, held=False), now)
             return
         made = _made(self._sa, agreed, self._spi, (self._nonce, nonce_r), shared, ours=True)
         owned = OwnedChild(made, silent=True, times=child.lifetime(self._sa, now))
@@ -252,7 +257,11 @@ def _allowed(sa: IkeSa, old: bytes | None) -> child.Wanted:
     if old is None:
         return wanted
     replaced = sa.children[old].child
-    return replace(wanted, local=replaced.local, peer=replaced.peer)
+    mode = ModeWish(replaced.mode)
+    if replaced.mode is Mode.TRANSPORT:
+        # Between the same hosts, which may have other addresses by now.
+        return replace(wanted, mode=mode)
+    return replace(wanted, local=replaced.local, peer=replaced.peer, mode=mode)
 
 
 def _take_heir(sa: IkeSa, old: bytes, heir: Rival) -> None:

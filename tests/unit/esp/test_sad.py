@@ -52,6 +52,7 @@ def test_status_tells_what_was_carried_and_refused() -> None:
         inbound_spi="c0000001",
         outbound_spi="d0000002",
         ike_spi="11" * 8,
+        mode="tunnel",
         suite="ENCR_AES_CBC_256/AUTH_HMAC_SHA2_256_128",
         local=("10.0.0.1",),
         peer=("10.0.0.2",),

@@ -6,13 +6,14 @@ too. scapy keeps no replay window and no policy: it judges the octets alone.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from node.crypto.suites import esp_suite
 from node.errors import DropReason
 from node.esp.tunnel import Incoming, Outgoing, Refused
-from node.model.child import ChildSa, DirectionKeys
+from node.model.child import ChildSa, DirectionKeys, Mode
 from node.model.proposal import Suite
 from node.model.registry import EncrId, EsnId, IntegId
 from tests.unit.esp.support import LOCAL, OURS, PEER, THEIRS, child, end, ipv4, ipv6, selectors, udp, v4
@@ -147,6 +148,45 @@ def test_both_refuse_what_was_changed(text: str) -> None:
         found = ours.tunnel.decapsulate(flipped(theirs, at))
         assert isinstance(found, Refused)
         assert found.reason is DropReason.ESP_BAD_ICV
+
+
+def host_to_host(chosen: Suite, spi: bytes, keys: DirectionKeys) -> SecurityAssociation:
+    """One direction of an SA in transport mode in scapy."""
+    return SecurityAssociation(  # type: ignore[no-untyped-call]
+        ESP,
+        int.from_bytes(spi),
+        seq_num=FIRST,
+        crypt_algo=CIPHERS[EncrId(chosen.encr.id)],
+        crypt_key=keys.encr.reveal() or None,
+        auth_algo=MACS[chosen.integ],
+        auth_key=keys.integ.reveal() or None,
+    )
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_scapy_opens_what_we_seal_in_transport_mode(text: str) -> None:
+    sa = replace(child(esp_suite(text)), mode=Mode.TRANSPORT)
+    ours, theirs = end(sa), host_to_host(sa.suite, THEIRS, sa.outbound)
+    for payload in sizes():
+        packet = ipv4(LOCAL, PEER, udp(payload))
+        out = ours.tunnel.encapsulate(packet)
+        assert isinstance(out, Outgoing)
+        outer = IP(bytes(IP(src=LOCAL, dst=PEER, proto=50) / ESP(out.datagram)))
+        inner = theirs.decrypt(outer)  # type: ignore[no-untyped-call]
+        assert (inner.src, inner.dst, inner.proto) == (LOCAL, PEER, 17)
+        assert bytes(inner.payload) == packet[20:]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_we_open_what_scapy_seals_in_transport_mode(text: str) -> None:
+    sa = replace(child(esp_suite(text)), mode=Mode.TRANSPORT)
+    ours, theirs = end(sa), host_to_host(sa.suite, OURS, sa.inbound)
+    for number, payload in enumerate(sizes(), start=FIRST):
+        packet = ipv4(PEER, LOCAL, udp(payload))
+        sent = bytes(theirs.encrypt(IP(packet))[ESP])  # type: ignore[no-untyped-call]
+        found = ours.tunnel.decapsulate(sent)
+        assert isinstance(found, Incoming)
+        assert (found.packet[12:], found.sequence) == (packet[12:], number)
 
 
 def flipped(octets: bytes, at: int) -> bytes:

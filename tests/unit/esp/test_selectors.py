@@ -11,6 +11,7 @@ from node.esp.inner import NO_PORT, NO_PROTOCOL, Flow
 from node.esp.sa import OutboundSa
 from node.esp.selectors import Selectors
 from node.esp.spd import MAX_REMEMBERED, Spd
+from node.model.child import Mode, Padding
 from node.model.selectors import TrafficSelector
 from tests.unit.esp.support import GCM, PATH, Octets, keys, selectors, v4
 
@@ -86,7 +87,9 @@ def test_both_sides_need_selectors() -> None:
 def outbound(serial: int, *peer: str, local: str = "10.0.0.0/8") -> OutboundSa:
     policy = Selectors(selectors(local), selectors(*peer))
     protection = sealer(GCM.encr, GCM.integ, keys(GCM, 1), Octets())
-    return OutboundSa(serial.to_bytes(4), protection, PATH, policy, False, serial, 1 << 31)
+    return OutboundSa(
+        serial.to_bytes(4), protection, PATH, policy, False, serial, 1 << 31, Mode.TUNNEL, Padding()
+    )
 
 
 def serials(spd: Spd, destination: str, source: str = "10.0.0.1") -> list[int]:
