@@ -43,7 +43,8 @@ def run(prepared: Prepared, live: Callable[[Apart], int]) -> int:
         child = prepared.config.child
         volume = Volume(child.lifetime.octets, child.lifetime.packets)
         watch = Watch(prepared.config.demo.port)
-        EspProcess(tun, line, esp_end, tie, generation, watch, child.max_packets, volume, os.urandom).run()
+        limits = child.max_packets, volume
+        EspProcess(tun, line, esp_end, tie, generation, watch, *limits, os.urandom, child.copy_dscp).run()
         return 0
 
     try:

@@ -40,6 +40,7 @@ from node.daemon.orders import (
     Left,
     Lost,
     Move,
+    Narrowed,
     Newest,
     Notice,
     Number,
@@ -60,6 +61,8 @@ from node.daemon.pump import BATCH, Pump, Watch
 from node.errors import DropReason, LocalMisuse
 from node.esp.sa import Volume
 from node.esp.sad import RekeyNeeded
+from node.esp.tos import CopyDscp
+from node.esp.widths import Change
 from node.eventlog import is_told
 from node.ike.ratelimit import TokenBucket
 from node.model.events import EventName
@@ -119,13 +122,15 @@ class EspProcess:
         max_packets: int,
         volume: Volume,
         entropy: Entropy,
+        copy_dscp: CopyDscp = CopyDscp.OUT,
     ) -> None:
         self._tun, self._line, self._channel, self._tie = tun, line, channel, tie
         self._generation = generation
         self._untold = 0
         self._refusals = Refusals(self._tell)
-        self._plane = DataPlane(line.udp, self._refusals, entropy, max_packets, volume)
+        self._plane = DataPlane(line.udp, self._refusals, entropy, max_packets, volume, copy_dscp)
         self._plane.strayed, self._plane.expired = self._strayed, self._expired
+        self._plane.changed = self._changed
         self._watch = watch
         self._pump = Pump(self._plane, (line,), self._other)
         self._pump.attach(tun, watch, self._gone)
@@ -264,6 +269,9 @@ class EspProcess:
 
     def _expired(self, notice: RekeyNeeded) -> None:
         self._tell(Expired(*notice), ANSWER_PATIENCE)
+
+    def _changed(self, change: Change) -> None:
+        self._tell(Narrowed(*change))
 
     def _gone(self, reason: str) -> None:
         self._epoll.unregister(self._tun.fileno())

@@ -51,7 +51,7 @@ def choose(
         return _apart(started, started.apart, host, listener, other)
     child = config.child
     volume = Volume(child.lifetime.octets, child.lifetime.packets)
-    plane = DataPlane(started.transport, started.log, entropy, child.max_packets, volume)
+    plane = DataPlane(started.transport, started.log, entropy, child.max_packets, volume, child.copy_dscp)
     pump = Pump(plane, started.transport, other)
     if started.tun is None:
         inner = UserSpaceInner(host, plane, listener, config.demo.port)

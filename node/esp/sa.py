@@ -9,6 +9,7 @@ from typing import Final
 
 from node.crypto.batch import BatchSealer
 from node.errors import DropReason
+from node.esp.inner import MAX_PACKET
 from node.esp.packet import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, alignment, min_size, trailers
 from node.esp.replay import ReplayWindow
 from node.esp.selectors import Selectors
@@ -43,6 +44,7 @@ class InboundSa:
         "batches",
         "dropped",
         "esn",
+        "marked",
         "mask",
         "min_size",
         "octets",
@@ -71,6 +73,8 @@ class InboundSa:
         #: Batches opened at once, and the packets in them.
         self.batches = 0
         self.batched = 0
+        #: Packets whose TOS or traffic class is another one than it was inside.
+        self.marked = 0
         self.dropped: dict[DropReason, int] | None = None
 
 
@@ -86,6 +90,7 @@ class OutboundSa:
         "alarm",
         "batched",
         "batches",
+        "cut",
         "dropped",
         "esn",
         "limit",
@@ -103,6 +108,7 @@ class OutboundSa:
         "stopped",
         "trailers4",
         "trailers6",
+        "width",
     )
 
     def __init__(
@@ -133,6 +139,10 @@ class OutboundSa:
         #: Batches sealed at once, and the packets in them.
         self.batches = 0
         self.batched = 0
+        #: Octets of the largest inner packet that fits the way, as far as it is known, and packets that were
+        #: cut for it.
+        self.width = MAX_PACKET
+        self.cut = 0
         self.rekey_wanted = False
         self.stopped = False
         self.dropped: dict[DropReason, int] | None = None
