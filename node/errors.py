@@ -60,10 +60,12 @@ class DropReason(StrEnum):
     ESP_BAD_PADDING = "esp_bad_padding"
     ESP_DUMMY = "esp_dummy"
     ESP_BAD_NEXT_HEADER = "esp_bad_next_header"
+    ESP_BAD_ECN = "esp_bad_ecn"
     ESP_SEQUENCE_EXHAUSTED = "esp_sequence_exhausted"
     INNER_MALFORMED = "inner_malformed"
     INNER_SELECTOR_MISMATCH = "inner_selector_mismatch"
     NO_SA = "no_sa"
+    PACKET_TOO_BIG = "packet_too_big"
     TUN_QUEUE_FULL = "tun_queue_full"
 
 

@@ -98,6 +98,7 @@ _TEMPLATES: dict[E, str] = {
     E.CHILD_SA_DELETED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o closed",
     E.CHILD_SA_EXPIRING: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o has few sequence numbers left",
     E.CHILD_SA_EXPIRED: "CHILD_SA with SPIs {inbound_spi}_i {outbound_spi}_o sends nothing any more",
+    E.PATH_MTU_CHANGED: "packets to {peer} may have {mtu} octets now, no longer {old}",
     E.ESP_PAYLOAD_SENT: 'sent ESP payload "{text}" to {target} (SPI {spi}, sequence {sequence})',
     E.ESP_PAYLOAD_DECRYPTED: 'decrypted ESP payload "{text}" from {peer} (SPI {spi}, sequence {sequence})',
     E.ESP_ACK_SENT: "acknowledged the payload to {target}",

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from node.esp.replay import MAX_WINDOW, MIN_WINDOW
+from node.esp.tos import CopyDscp
 from node.model.child import REPLAY_WINDOW, Mode
 
 #: RFC 791 wants every link to carry 576 octets; a UDP datagram cannot carry more than 65,535.
@@ -384,6 +385,12 @@ class Child:
         type="boolean",
     )
     tfc: Tfc = field(default_factory=Tfc)
+    copy_dscp: CopyDscp = _setting(  # noqa: RUF009
+        CopyDscp.OUT,
+        "copy DSCP from the inner to the outer header (out), from the outer to the inner one (in), both, or "
+        "none (RFC 4301 5.1.2); ECN is always handed on (RFC 6040)",
+        enum=[c.value for c in CopyDscp],
+    )
     lifetime: ChildLifetime = field(default_factory=ChildLifetime)
 
 

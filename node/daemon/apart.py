@@ -45,7 +45,8 @@ def run(prepared: Prepared, live: Callable[[Apart], int]) -> int:
         watch = Watch(prepared.config.demo.port)
         ends = tun, line, esp_end, tie
         limits = child.max_packets, volume
-        EspProcess(*ends, generation, watch, *limits, os.urandom, child.tfc.dummies).run()
+        kept = child.tfc.dummies, child.copy_dscp
+        EspProcess(*ends, generation, watch, *limits, os.urandom, *kept).run()
         return 0
 
     try:

@@ -41,6 +41,7 @@ from node.daemon.orders import (
     Left,
     Lost,
     Move,
+    Narrowed,
     Newest,
     Notice,
     Number,
@@ -61,6 +62,8 @@ from node.daemon.pump import BATCH, Pump, Watch
 from node.errors import DropReason, LocalMisuse
 from node.esp.sa import Volume
 from node.esp.sad import RekeyNeeded
+from node.esp.tos import CopyDscp
+from node.esp.widths import Change
 from node.eventlog import is_told
 from node.ike.ratelimit import TokenBucket
 from node.model.events import EventName
@@ -121,14 +124,16 @@ class EspProcess:
         volume: Volume,
         entropy: Entropy,
         dummies: int = 0,
+        copy_dscp: CopyDscp = CopyDscp.OUT,
     ) -> None:
         self._tun, self._line, self._channel, self._tie = tun, line, channel, tie
         self._generation = generation
         self._untold = 0
         self._refusals = Refusals(self._tell)
-        self._plane = DataPlane(line.udp, self._refusals, entropy, max_packets, volume)
+        self._plane = DataPlane(line.udp, self._refusals, entropy, max_packets, volume, copy_dscp)
         self._plane.strayed, self._plane.expired = self._strayed, self._expired
         self._chaff = Chaff(self._plane.send_dummies, dummies)
+        self._plane.changed = self._changed
         self._watch = watch
         self._pump = Pump(self._plane, (line,), self._other)
         self._pump.attach(tun, watch, self._gone)
@@ -268,6 +273,9 @@ class EspProcess:
 
     def _expired(self, notice: RekeyNeeded) -> None:
         self._tell(Expired(*notice), ANSWER_PATIENCE)
+
+    def _changed(self, change: Change) -> None:
+        self._tell(Narrowed(*change))
 
     def _gone(self, reason: str) -> None:
         self._epoll.unregister(self._tun.fileno())

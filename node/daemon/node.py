@@ -88,6 +88,9 @@ class Node:
         self._demo.attach(self._inner)
         self.plane.strayed = self._strayed
         self.plane.expired = self._expire
+        self.plane.changed = lambda change: self.log.emit(
+            EventName.PATH_MTU_CHANGED, peer=change.host, old=change.before, mtu=change.now
+        )
         self.tie = started.apart.tie if started.apart else None
         if way.remote is not None and self.tie is not None:
             self._hear_other_process(way.remote, self.tie)

@@ -28,6 +28,8 @@ from node.model.message import SPI_SIZE, Path
 PAGE = 8
 #: The largest inner packet that is told of: a message of the demo is far smaller.
 MAX_TOLD = 2_048
+#: The largest path MTU that is told of: that of the loopback device is 65,536.
+MAX_MTU = 2**20
 
 EspSpi = Annotated[bytes, ESP_SPI_SIZE]
 IkeSpi = Annotated[bytes, SPI_SIZE]
@@ -211,6 +213,15 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrowed:
+    """The way to this address of a peer has another path MTU, in octets: `node.esp.widths.Change`."""
+
+    host: str
+    before: Annotated[int, MAX_MTU]
+    now: Annotated[int, MAX_MTU]
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """A datagram that is not ESP has come to the wrong process."""
 
@@ -241,14 +252,14 @@ Order = (
     | Heard
 )
 Answer = Done | Refused | Statuses | Number | Counts
-Notice = Strayed | Expired | Arrived | Left | Lost | Passed | Gone
+Notice = Strayed | Expired | Arrived | Left | Lost | Narrowed | Passed | Gone
 
 ORDERS: tuple[type[Order], ...] = (
     *(Reset, AddInbound, AddOutbound, HandOver, Move, RemoveOutbound, Remove),
     *(Query, Newest, Count, Tell, Inner, Heard),
 )
 ANSWERS: tuple[type[Answer], ...] = (Done, Refused, Statuses, Number, Counts)
-NOTICES: tuple[type[Notice], ...] = (Strayed, Expired, Arrived, Left, Lost, Passed, Gone)
+NOTICES: tuple[type[Notice], ...] = (Strayed, Expired, Arrived, Left, Lost, Narrowed, Passed, Gone)
 
 
 # -- the supervisor ------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ class Pump:
         """
         self._tun, self._watch, self._gone = tun, watch, gone
         self._plane.deliver, self._plane.sent = self._deliver, watch.left
-        self._plane.deliver_joined = self._deliver_joined
+        self._plane.deliver_joined, self._plane.tell = self._deliver_joined, self._write
 
     def on_udp(self, udp: UdpSocket) -> None:
         """Take what waits in a socket."""
@@ -133,14 +133,14 @@ class Pump:
             received = udp.receive_into(inbox)
             if received is None:
                 break
-            size, each, path = received
+            size, each, path, tos = received
             count, done = (size // each, 0) if size else (0, 0)
             left -= max(1, count)
             if count > 1 and self._joins and port.steer(bytes(view[:LEAST_OCTETS])) is Steer.ESP:
                 self._flush()
-                done = count * each if self._plane.burst(count, each, path) else 0
+                done = count * each if self._plane.burst(count, each, path, tos) else 0
             for at in range(done, size, each) if size else (0,):
-                self._datagram(port, bytes(view[at : min(at + each, size)]), path)
+                self._datagram(port, bytes(view[at : min(at + each, size)]), path, tos)
         self._flush()
 
     def on_tun(self) -> None:
@@ -171,10 +171,10 @@ class Pump:
             complete(packet, offload.start, offload.offset)
         self._plane.gather(bytes(packet))
 
-    def _datagram(self, port: Port, datagram: bytes, path: Path) -> None:
+    def _datagram(self, port: Port, datagram: bytes, path: Path, tos: int) -> None:
         kind = port.steer(datagram)
         if kind is Steer.ESP:
-            self._plane.datagram(datagram, path)
+            self._plane.datagram(datagram, path, tos)
         else:
             self._other(kind, datagram, path)
 

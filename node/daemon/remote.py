@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from node.daemon.channel import Channel
+from node.daemon.dataplane import Changed as HearChanged
 from node.daemon.dataplane import Counted, Origin
 from node.daemon.dataplane import Expired as HearExpired
 from node.daemon.dataplane import Strayed as HearStrayed
@@ -41,6 +42,7 @@ from node.daemon.orders import (
     Letter,
     Lost,
     Move,
+    Narrowed,
     Newest,
     Notice,
     Number,
@@ -62,11 +64,12 @@ from node.daemon.tie import NOBODY, Tie
 from node.errors import DecodeError, DropReason
 from node.esp.inner import total_length
 from node.esp.sad import RekeyNeeded, SaStatus
+from node.esp.widths import Change
 from node.eventlog import EventLog
 from node.ike.ratelimit import TokenBucket
 from node.model.child import ChildSa
 from node.model.events import EventName
-from node.model.message import Path
+from node.model.message import Path, outer_address
 from node.net import clock
 from node.net.udp import UdpSocket
 
@@ -112,6 +115,7 @@ class RemotePath:
         self._echoes = False
         self._told = TokenBucket(TOLD_PER_SECOND, TOLD_BURST)
         self.strayed: HearStrayed = lambda ike_spi, path: None
+        self.changed: HearChanged = lambda change: None
         self.expired: HearExpired = lambda notice: None
         self.renewed: Callable[[Sequence[bytes]], None] = lambda spis: None
         self.refused: Callable[[bytes, str], None] = lambda spi, reason: None
@@ -327,6 +331,8 @@ class RemotePath:
                 self._hear_of_packet(notice)
             case Lost():
                 self._hear_lost(notice)
+            case Narrowed():
+                self._hear_narrowed(notice)
             case Passed():
                 self.passed(notice.octets, notice.path)
             case Gone():
@@ -344,6 +350,16 @@ class RemotePath:
         if self._has(notice.inbound_spi) and key not in self._expired:
             self._expired.add(key)
             self.expired(RekeyNeeded(notice.inbound_spi, notice.outbound_spi, notice.exhausted))
+
+    def _hear_narrowed(self, notice: Narrowed) -> None:
+        try:
+            ours = outer_address(notice.host).version == self._udp.version
+        except ValueError:
+            ours = False
+        if not ours or notice.before == notice.now:
+            self._end("tells of a path MTU that cannot have changed")
+        elif self._told.take(clock.monotonic()):
+            self.changed(Change(notice.host, notice.before, notice.now))
 
     def _hear_of_packet(self, notice: Arrived | Left) -> None:
         try:

@@ -56,7 +56,7 @@ def choose(
         return _apart(started, started.apart, host, listener, other)
     child = config.child
     volume = Volume(child.lifetime.octets, child.lifetime.packets)
-    plane = DataPlane(started.transport, started.log, entropy, child.max_packets, volume)
+    plane = DataPlane(started.transport, started.log, entropy, child.max_packets, volume, child.copy_dscp)
     pump = Pump(plane, started.transport, other)
     loop = asyncio.get_running_loop()
     end_chaff = Chaff(plane.send_dummies, child.tfc.dummies).run(loop)

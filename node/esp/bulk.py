@@ -24,12 +24,13 @@ import numpy.typing as npt
 from node.crypto.batch import LEAD, Batch, Shape
 from node.errors import DecodeError, DropReason, IntegrityError
 from node.esp.coalesce import Joined, Table, tcp_layout
+from node.esp.inner import TCP
 from node.esp.packet import HEADER, MAX_DATAGRAMS, MAX_OCTETS, trailer, unpad
 from node.esp.replay import LAST_SEQUENCE
 from node.esp.sa import InboundSa, OutboundSa
 from node.esp.sad import Sad
 from node.esp.segment import Layout, Rows, SuperPacket
-from node.esp.tunnel import Incoming, Outgoing, Refused, Tunnel, admitted
+from node.esp.tunnel import Incoming, Outgoing, Refused, TooLarge, Tunnel, admitted
 from node.esp.vnet import Offload
 from node.model.message import Path
 
@@ -108,8 +109,13 @@ class Bulk:
         self._sending: OrderedDict[tuple[Layout, Shape], _Sending] = OrderedDict()
         self._receiving: OrderedDict[Shape, _Receiving] = OrderedDict()
 
-    def encapsulate(self, packet: memoryview, offload: Offload) -> Iterator[Burst | Outgoing | Refused]:
-        """Protect the segments of a super-packet; all of them are dealt with when it ends."""
+    def encapsulate(
+        self, packet: memoryview, offload: Offload
+    ) -> Iterator[Burst | Outgoing | Refused | TooLarge]:
+        """Protect the segments of a super-packet; all of them are dealt with when it ends.
+
+        Those of TCP are made as small as the way wants them.
+        """
         try:
             whole = SuperPacket(packet, offload)
             sa = self._tunnel.select(whole.head)
@@ -118,6 +124,8 @@ class Bulk:
             return
         done = 0
         if sa is not None and sa.carry is None:
+            whole = self._narrow(sa, whole, packet, offload)
+        if sa is not None and sa.carry is None and whole.layout.size <= sa.width:
             sending = self._sending_for(whole.layout, sa)
             while done < whole.whole:
                 if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
@@ -156,6 +164,19 @@ class Bulk:
         sa.batched += count
         contents = tuple(self._contents(sa, receiving, sequences))
         return Opened(count, sa.spi, int(sequences[-1]), contents)
+
+    def _narrow(
+        self, sa: OutboundSa, whole: SuperPacket, packet: memoryview, offload: Offload
+    ) -> SuperPacket:
+        """The same super-packet with segments that fit, where it is of TCP: a stream can be cut anywhere."""
+        layout = whole.layout
+        if layout.size <= sa.width or layout.size <= self._tunnel.wider(sa) or layout.protocol != TCP:
+            return whole
+        room = sa.width - layout.header
+        if room <= 0:
+            return whole
+        sa.cut += 1
+        return SuperPacket(packet, offload._replace(segment=room))
 
     def _seal(self, sending: _Sending, sa: OutboundSa, whole: SuperPacket, first: int, count: int) -> Burst:
         batch, layout = sending.batch, whole.layout

@@ -34,9 +34,9 @@ from node.model.child import Mode, Padding
 from node.model.selectors import IPAddress
 from node.ports import Entropy
 
-#: Makes the plaintext with its trailer of an inner packet that `inner.total_length` accepted. Raises
-#: DecodeError (INNER_MALFORMED).
-Carry = Callable[[bytes], bytes]
+#: Makes the plaintext with its trailer of an inner packet that `inner.total_length` accepted; the octets of
+#: an inner packet that fit the way bound what is padded. Raises DecodeError (INNER_MALFORMED).
+Carry = Callable[[bytes, int], bytes]
 
 UDP_LITE: Final = 136
 #: Where the checksum stands that covers the addresses, by protocol (RFC 9293, 768, 3828, 4443).
@@ -66,8 +66,8 @@ def carry(mode: Mode, padding: Padding, align: int) -> Carry | None:
     return partial(pad, padding=padding, align=align) if padding.multiple else None
 
 
-def load(packet: bytes, align: int) -> bytes:
-    """The payload of a packet, for transport mode. Raises DecodeError (INNER_MALFORMED) for a fragment, and
+def load(packet: bytes, _room: int, align: int) -> bytes:
+    """The payload of a packet, for transport mode, which is not padded. Raises DecodeError (INNER_MALFORMED) for a fragment, and
     for IPv4 options, which would have to stand in a header that is not ours.
     """
     if packet[0] >> 4 == 4:
@@ -120,23 +120,24 @@ def _sum(hosts: Hosts) -> int:
     return total(hosts.source.packed + hosts.destination.packed)
 
 
-def pad(packet: bytes, padding: Padding, align: int) -> bytes:
+def pad(packet: bytes, room: int, padding: Padding, align: int) -> bytes:
     """The packet with zeros behind it, up to a multiple of octets that the path still carries."""
-    size = padded(len(packet), padding)
+    size = padded(len(packet), padding, room)
     next_header = NEXT_HEADER_IPV4 if packet[0] >> 4 == 4 else NEXT_HEADER_IPV6
     return packet.ljust(size, b"\0") + trailer(size, align, next_header)
 
 
-def padded(size: int, padding: Padding) -> int:
-    """Octets that a packet of `size` octets is made to have; never fewer."""
+def padded(size: int, padding: Padding, room: int) -> int:
+    """Octets that a packet of `size` octets is made to have; never fewer, and no more than `room` for that."""
     if not padding.multiple:
         return size
-    return max(size, min(-(-size // padding.multiple) * padding.multiple, padding.most))
+    return max(size, min(-(-size // padding.multiple) * padding.multiple, padding.most, room))
 
 
-def dummy(padding: Padding, align: int, entropy: Entropy) -> bytes:
+def dummy(padding: Padding, room: int, align: int, entropy: Entropy) -> bytes:
     """The plaintext of a dummy, of a length that a packet could have, drawn by `entropy`."""
-    size = padded(int.from_bytes(entropy(4)) % padding.most + 1, padding)
+    most = max(1, min(padding.most, room))
+    size = padded(int.from_bytes(entropy(4)) % most + 1, padding, most)
     return bytes(size) + trailer(size, align, NEXT_HEADER_NONE)
 
 

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from node.esp import tos
 from node.esp.checksum import MODULUS, Numbers, Octets, total, totals
 from node.esp.inner import IPV4_HEADER, IPV6_HEADER, TCP
 from node.esp.segment import CHECKSUM_AT, PSH_FIN, TCP_HEADER, Layout
@@ -106,6 +107,18 @@ class Joined:
     def closed(self) -> bool:
         """Nothing may follow."""
         return bool(self._flags & PSH_FIN) or self._data != self.count * self.layout.segment
+
+    def arrived(self, outer: int, dscp: bool) -> bool | None:
+        """Let all of them hear of the outer TOS (`tos.arrived`): whether they are other ones now; None where
+        they must be dropped.
+        """
+        before = bytes(self._head)
+        head = tos.arrived(before, outer, dscp)
+        if head is None:
+            return None
+        self._head = bytearray(head)
+        self._same = int.from_bytes(head) & self._mask
+        return head != before
 
     def add(self, packet: bytes, layout: Layout) -> bool:
         """Join a packet of that layout. False where it does not follow; then nothing is changed."""

@@ -7,8 +7,10 @@ Rules:
    comes from the packet's own destination: no router is to be seen inside a tunnel.
 3. No error answers an error, a later fragment, or a packet from or to what is no single host (RFC 1122 3.2.2,
    RFC 4443 2.4).
+4. An IPv6 packet of 1280 octets or fewer fits every link (RFC 8200 5). Where the way has no room for it in a
+   tunnel, and only there, the outer packet is cut (RFC 2473 7.1).
 
-Packets are such that `inner.total_length` accepted. The data path does not call this yet.
+Packets are such that `inner.total_length` accepted.
 """
 
 import struct
@@ -51,6 +53,11 @@ def inner_mtu(path_mtu: int, version: int, sealer: Sealer) -> int:
 def may_cut(packet: bytes) -> bool:
     """Whether a packet may be cut into fragments on its way (RFC 791 2.3)."""
     return packet[0] >> 4 == 4 and not int.from_bytes(packet[6:8]) & _DONT_FRAGMENT
+
+
+def must_fit(packet: bytes) -> bool:
+    """Whether a packet may neither be cut nor be refused, whatever the way: IPv6, and no larger than that."""
+    return packet[0] >> 4 == 6 and len(packet) <= LEAST[6]
 
 
 def too_big(packet: bytes, mtu: int) -> bytes | None:

@@ -10,6 +10,7 @@ from typing import Final
 from node.crypto.batch import BatchSealer
 from node.errors import DropReason
 from node.esp.carrier import Hosts, carry
+from node.esp.inner import MAX_PACKET
 from node.esp.packet import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, alignment, min_size, trailers
 from node.esp.replay import ReplayWindow
 from node.esp.selectors import Selectors
@@ -46,6 +47,7 @@ class InboundSa:
         "dropped",
         "esn",
         "hosts",
+        "marked",
         "mask",
         "min_size",
         "newest",
@@ -87,6 +89,8 @@ class InboundSa:
         #: Batches opened at once, and the packets in them.
         self.batches = 0
         self.batched = 0
+        #: Packets whose TOS or traffic class is another one than it was inside.
+        self.marked = 0
         self.dropped: dict[DropReason, int] | None = None
 
 
@@ -103,6 +107,7 @@ class OutboundSa:
         "batched",
         "batches",
         "carry",
+        "cut",
         "dropped",
         "esn",
         "limit",
@@ -121,6 +126,8 @@ class OutboundSa:
         "stopped",
         "trailers4",
         "trailers6",
+        "transport",
+        "width",
     )
 
     def __init__(
@@ -147,6 +154,7 @@ class OutboundSa:
         self.alarm = 0
         self.mask = alignment(sealer.block) - 1
         self.padding = padding
+        self.transport = mode is Mode.TRANSPORT
         #: Makes the plaintext where it is more than the packet and the least padding; else None.
         self.carry = carry(mode, padding, alignment(sealer.block))
         self.trailers4 = _TRAILERS4
@@ -156,6 +164,10 @@ class OutboundSa:
         #: Batches sealed at once, and the packets in them.
         self.batches = 0
         self.batched = 0
+        #: Octets of the largest inner packet that fits the way, as far as it is known, and packets that were
+        #: cut for it.
+        self.width = MAX_PACKET
+        self.cut = 0
         self.rekey_wanted = False
         self.stopped = False
         self.dropped: dict[DropReason, int] | None = None

@@ -21,11 +21,12 @@ from node.errors import DropReason, LocalMisuse
 from node.esp.carrier import Hosts
 from node.esp.inner import MAX_PACKET
 from node.esp.packet import MIN_SPI
+from node.esp.pathmtu import inner_mtu
 from node.esp.sa import ESN_LIMIT, REKEY_MARGIN, SEQUENCE_LIMIT, InboundSa, OutboundSa, Volume, count
 from node.esp.selectors import Selectors
 from node.esp.spd import Spd
 from node.model.child import ESP_SPI_SIZE, ChildSa, DirectionKeys, Mode
-from node.model.message import Path
+from node.model.message import Path, outer_address
 from node.model.proposal import AEAD_IDS, Suite
 from node.model.registry import EsnId, ProtocolId
 from node.model.selectors import IPAddress, TrafficSelector
@@ -48,7 +49,9 @@ class SaStatus:
 
     Octets are those of inner packets. `replayed` counts packets refused as seen before or left of the
     window; `dropped` counts every refusal by reason, these included. Packets that went in batches are counted
-    with the batches as well: how many, and in how many.
+    with the batches as well: how many, and in how many. `inner_mtu` is the largest inner packet that leaves
+    uncut, as far as the way is known (0: nothing is sent); `outbound_cut` counts those that were cut,
+    `inbound_marked` those whose DSCP or ECN is another one than it was inside.
     """
 
     inbound_spi: str
@@ -71,6 +74,9 @@ class SaStatus:
     replayed: int
     dropped: Mapping[str, int]
     rekey_wanted: bool
+    inner_mtu: int
+    outbound_cut: int
+    inbound_marked: int
 
 
 class _Entry:
@@ -175,6 +181,18 @@ class Sad:
             entry.outbound.path = path
         return True
 
+    def fit(self, inbound_spi: bytes, path_mtu: int) -> None:
+        """Let the SA's packets be such as fit outer packets of so many octets; 0: of any size."""
+        entry = self._entries.get(inbound_spi)
+        if entry is not None and entry.outbound is not None:
+            _fit(entry.outbound, path_mtu)
+
+    def fit_all(self, host: str, path_mtu: int) -> None:
+        """As `fit`, every SA whose packets go to this address."""
+        for entry in self._entries.values():
+            if entry.outbound is not None and entry.outbound.path.peer_host == host:
+                _fit(entry.outbound, path_mtu)
+
     def hand_over(self, old_spi: bytes, ike_spi: bytes) -> None:
         """The Child SAs of one IKE SA, by our SPI of it, belong to another one now."""
         for entry in self._entries.values():
@@ -243,6 +261,12 @@ class Sad:
         if sa is not None:
             count(sa, reason)
 
+    def mark(self, inbound_spi: bytes, packets: int = 1) -> None:
+        """Count packets of an SA whose TOS or traffic class was changed as they came."""
+        sa = self.by_spi.get(int.from_bytes(inbound_spi))
+        if sa is not None:
+            sa.marked += packets
+
     def near_limit(self, sa: OutboundSa) -> bool:
         """Called when `sa` reached its alarm: report once that a rekey is needed; True where it must not
         send.
@@ -283,6 +307,11 @@ class Sad:
         if _esn(child) and child.suite.encr.id not in AEAD_IDS:
             raise LocalMisuse("extended sequence numbers need an AEAD transform here")
         return sealer(child.suite.encr, child.suite.integ, keys, self._entropy)
+
+
+def _fit(sa: OutboundSa, path_mtu: int) -> None:
+    version = outer_address(sa.path.peer_host).version
+    sa.width = min(inner_mtu(path_mtu, version, sa.sealer), MAX_PACKET) if path_mtu else MAX_PACKET
 
 
 def _esn(child: ChildSa) -> bool:
@@ -332,4 +361,7 @@ def _status(inbound_spi: bytes, entry: _Entry) -> SaStatus:
         replayed=sum(dropped.get(str(reason), 0) for reason in _REPLAYED),
         dropped=dropped,
         rekey_wanted=bool(outbound and outbound.rekey_wanted),
+        inner_mtu=outbound.width if outbound else 0,
+        outbound_cut=outbound.cut if outbound else 0,
+        inbound_marked=inbound.marked if inbound else 0,
     )

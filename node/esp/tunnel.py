@@ -10,6 +10,7 @@ Rules:
 The state is in the SAD; the calls are independent of each other, so that a batch may call them in a row.
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -53,28 +54,45 @@ class Refused(NamedTuple):
     detail: str
 
 
-class Tunnel:
-    """The data path over the SAs of `sad`."""
+class TooLarge(NamedTuple):
+    """An inner packet that does not fit the way of this SA; nothing has happened to it yet."""
 
-    __slots__ = ("_candidates", "_inbound", "_sad")
+    packet: bytes
+    sa: OutboundSa
+
+
+class Tunnel:
+    """The data path over the SAs of `sad`. `wider` says what fits before a packet is found too large."""
+
+    __slots__ = ("_candidates", "_inbound", "_sad", "wider")
 
     def __init__(self, sad: Sad) -> None:
         self._sad = sad
+        self.wider: Callable[[OutboundSa], int] = lambda sa: sa.width
         self._inbound = sad.by_spi.get
         self._candidates = sad.spd.candidates
 
-    def encapsulate(self, packet: bytes) -> Outgoing | Refused:
+    def encapsulate(self, packet: bytes) -> Outgoing | Refused | TooLarge:
         """Protect an inner IP packet with the newest SA whose selectors cover it."""
         size = len(packet)
         try:
             if size > MAX_PACKET or total_length(packet) != size:
                 return self._unfit(packet)
             sa = self.select(packet)
-            plain = sa.carry(packet) if sa is not None and sa.carry is not None else None
         except DecodeError as error:
             return self.refuse(error.reason, str(error))
         if sa is None:
             return self.refuse(DropReason.NO_SA, _describe(packet))
+        if size > sa.width and size > self.wider(sa):
+            return TooLarge(packet, sa)
+        return self.number(sa, packet)
+
+    def number(self, sa: OutboundSa, packet: bytes) -> Outgoing | Refused:
+        """Protect an inner packet with this SA, if it may still send."""
+        try:
+            plain = sa.carry(packet, sa.width) if sa.carry is not None else None
+        except DecodeError as error:
+            return self.refuse(error.reason, str(error), sa)
         if sa.sequence >= sa.alarm and self._sad.near_limit(sa):
             return self.refuse(DropReason.ESP_SEQUENCE_EXHAUSTED, f"outbound SPI {sa.spi.hex()}", sa)
         return self.protect(sa, packet, plain)

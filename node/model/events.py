@@ -84,6 +84,7 @@ class EventName(StrEnum):
     CHILD_SA_DELETED = "child_sa_deleted"
     CHILD_SA_EXPIRING = "child_sa_expiring"
     CHILD_SA_EXPIRED = "child_sa_expired"
+    PATH_MTU_CHANGED = "path_mtu_changed"
     ESP_PAYLOAD_SENT = "esp_payload_sent"
     ESP_PAYLOAD_DECRYPTED = "esp_payload_decrypted"
     ESP_ACK_SENT = "esp_ack_sent"

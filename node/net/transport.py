@@ -91,21 +91,37 @@ class Transport:
         """What may come, and what a message looks like, on a path of ours."""
         return self._lines[path.local_port].port
 
-    def send(self, datagram: bytes, path: Path) -> bool:
-        """Send octets as they are on a path of ours. False where the kernel refused, which is counted."""
+    def send(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
+        """Send octets as they are on a path of ours (`UdpSocket.send`). False where the kernel refused, which
+        is counted.
+        """
         if self.on_send is not None:
             self.on_send(path)
-        return self._sockets[path.local_port].send(datagram, path)
+        return self._sockets[path.local_port].send(datagram, path, tos)
 
-    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path) -> bool:
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path, tos: int = 0) -> bool:
         """As `send`, many datagrams of one size (`UdpSocket.send_many`)."""
         if self.on_send is not None:
             self.on_send(path)
-        return self._sockets[path.local_port].send_many(parts, size, path)
+        return self._sockets[path.local_port].send_many(parts, size, path, tos)
+
+    def send_pieces(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
+        """As `send`, in fragments where the way is too narrow."""
+        if self.on_send is not None:
+            self.on_send(path)
+        return self._sockets[path.local_port].send_pieces(datagram, path, tos)
 
     def send_message(self, message: bytes, path: Path) -> bool:
-        """Send an IKE message, as it looks on that port."""
-        return self.send(self.port_of(path).datagram(message), path)
+        """Send an IKE message, as it looks on that port; IP may cut it where IKE did not."""
+        return self.send_pieces(self.port_of(path).datagram(message), path)
+
+    def path_mtu(self, path: Path) -> int:
+        """As `UdpSocket.path_mtu`."""
+        return self._sockets[path.local_port].path_mtu(path)
+
+    def narrowed(self, path: Path) -> int:
+        """As `UdpSocket.narrowed`."""
+        return self._sockets[path.local_port].narrowed(path)
 
     def close(self) -> None:
         """Give the ports back."""

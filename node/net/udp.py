@@ -6,6 +6,8 @@ Rules:
 2. Errors of the network never end the node: they are counted by name.
 3. Many datagrams of one size go and come in one call where the kernel can do that (UDP_SEGMENT, UDP_GRO).
    Where a route cannot, its peer gets them one by one from then on.
+4. Nothing is fragmented on its way (`node.net.outer`) but what asks for it: a message of IKE. What is as
+   small as every network carries it leaves whatever the kernel was told of the way.
 """
 
 import errno
@@ -16,9 +18,12 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 
+from node.esp.pathmtu import OUTER
+from node.esp.widths import LEAST_WAY
 from node.model.message import Path
-from node.net import reuseport
+from node.net import outer, reuseport
 from node.net.hosts import host_of, socket_address, unscoped
+from node.net.outer import Mode
 from node.net.steer import Port
 
 #: The largest UDP payload there is, and one more so that nothing is cut unseen.
@@ -47,8 +52,9 @@ _UDP_SEGMENT, _UDP_GRO = 103, 104
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _SEGMENT = struct.Struct("=H")
 _GRO = struct.Struct("=i")
-#: Octets of ancillary data: the address the datagram came to, and the size of each where there are many.
-_ANCILLARY = socket.CMSG_SPACE(_PKTINFO6.size) + socket.CMSG_SPACE(_GRO.size)
+#: Octets of ancillary data: the address the datagram came to, its TOS, and the size of each where there are
+#: many.
+_ANCILLARY = socket.CMSG_SPACE(_PKTINFO6.size) + outer.TOS_SPACE + socket.CMSG_SPACE(_GRO.size)
 
 #: Why many datagrams cannot leave at once on a route: its device makes no checksums, its MTU is too small for
 #: them, or the kernel does not know how.
@@ -62,12 +68,13 @@ V = TypeVar("V")
 
 class Received(NamedTuple):
     """Datagrams that came on one path: `size` octets in all, `each` in every one but the last, which may have
-    fewer.
+    fewer. `tos` is the TOS or traffic class of their IP headers.
     """
 
     size: int
     each: int
     path: Path
+    tos: int
 
 
 #: How `sendmsg` is told our address, and the peer's.
@@ -98,6 +105,7 @@ class UdpSocket:
         self.errors: Counter[str] = Counter()
         self._together = self._has(_UDP_SEGMENT, 0)
         self._one_by_one: set[str] = set()
+        self._too_large: set[str] = set()
         self._ways: dict[Path, _Way] = {}
         self._paths: dict[tuple[object, ...], Path] = {}
 
@@ -114,6 +122,7 @@ class UdpSocket:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        outer.prepare(self._socket)
 
     def split(self, port: Port) -> "UdpSocket":
         """A second socket on this port, for everything that is not IKE (`node.net.reuseport`).
@@ -163,29 +172,40 @@ class UdpSocket:
         except OSError as error:
             self._missed(error)
             return None
-        each = size
+        each, tos = size, 0
         for level, kind, octets in ancillary:
-            if (level, kind) == (socket.IPPROTO_UDP, _UDP_GRO) and len(octets) >= _GRO.size:
-                each = _GRO.unpack_from(octets)[0]
-        return Received(size, each if 0 < each < size else size, self._path(ancillary, source))
+            if level == socket.IPPROTO_UDP:
+                if kind == _UDP_GRO and len(octets) >= _GRO.size:
+                    each = _GRO.unpack_from(octets)[0]
+            elif (level, kind) in outer.TOS_KINDS:
+                tos = octets[0] if len(octets) == 1 else outer.tos_of(ancillary)
+        return Received(size, each if 0 < each < size else size, self._path(ancillary, source), tos)
 
-    def send(self, datagram: bytes, path: Path) -> bool:
-        """Send on a path, from its local address. False where the kernel refused, which is counted."""
-        return self._send((datagram,), path)
+    def send(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
+        """Send on a path, from its local address, with this TOS or traffic class. False where the kernel
+        refused, which is counted: also what is too large for the way.
+        """
+        return self._send((datagram,), path, tos)
 
-    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path) -> bool:
+    def send_pieces(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
+        """As `send`, in fragments where the way is too narrow."""
+        return self._send((datagram,), path, tos, Mode.PIECES)
+
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path, tos: int = 0) -> bool:
         """Send datagrams of `size` octets, at most `MAX_DATAGRAMS` and `MAX_OCTETS` (node.esp.packet).
 
         Each of the parts holds one or more of them, and the last may be smaller. False where one was refused.
         """
         if self._together and path.peer_host not in self._one_by_one:
             try:
-                own, target = self._way(path)
+                own, target = self._way(path, tos)
                 segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT.pack(size))
                 self._socket.sendmsg(parts, [*own, segment], 0, target)
             except OSError as error:
                 if error.errno in _NOT_TOGETHER:
-                    self._separate(path.peer_host)
+                    # Too large for the way they are one by one, too; those that are made next are not.
+                    if self._fits(size, path):
+                        self._separate(path.peer_host)
                 elif error.errno != errno.ENOBUFS:
                     self._count(error, sum(-(-len(part) // size) for part in parts))
                     return False
@@ -193,16 +213,49 @@ class UdpSocket:
             else:
                 return True
         ones = [memoryview(part)[at : at + size] for part in parts for at in range(0, len(part), size)]
-        return all([self._send((one,), path) for one in ones])
+        return all([self._send((one,), path, tos) for one in ones])
 
-    def _send(self, parts: Sequence[bytes | memoryview], path: Path) -> bool:
+    def _send(
+        self, parts: Sequence[bytes | memoryview], path: Path, tos: int = 0, mode: Mode = Mode.WHOLE
+    ) -> bool:
         try:
-            own, target = self._way(path)
-            self._socket.sendmsg(parts, own, 0, target)
+            own, target = self._way(path, tos)
+            try:
+                self._socket.sendmsg(parts, own, 0, target)
+            except OSError as error:
+                least = LEAST_WAY[self.version] - OUTER[self.version]
+                if error.errno != errno.EMSGSIZE or (mode is Mode.WHOLE and len(parts[0]) > least):
+                    raise
+                with outer.sending(self._socket, Mode.UNBELIEVING if mode is Mode.WHOLE else mode):
+                    self._socket.sendmsg(parts, own, 0, target)
         except OSError as error:
+            if error.errno == errno.EMSGSIZE and len(self._too_large) < MAX_REMEMBERED:
+                self._too_large.add(path.peer_host)
             self._count(error)
             return False
         return True
+
+    def path_mtu(self, path: Path) -> int:
+        """Octets of the largest IP packet that leaves on `path` whole; 0 where the kernel does not know."""
+        try:
+            return outer.path_mtu(path)
+        except OSError:
+            # There is no route now, or no such address of ours: sending will say so, and count it.
+            return 0
+
+    def narrowed(self, path: Path) -> int:
+        """As `path_mtu`, where the kernel has refused something as too large since this was asked last; else
+        0.
+        """
+        if path.peer_host not in self._too_large:
+            return 0
+        self._too_large.discard(path.peer_host)
+        return self.path_mtu(path)
+
+    def _fits(self, size: int, path: Path) -> bool:
+        """Whether datagrams of this size leave whole, as far as the kernel knows."""
+        mtu = self.path_mtu(path)
+        return not mtu or size + OUTER[self.version] <= mtu
 
     def _separate(self, host: str) -> None:
         """Send to this peer one by one; with very many such peers, to all."""
@@ -220,7 +273,7 @@ class UdpSocket:
         if not isinstance(error, BlockingIOError):
             self._count(error)
 
-    def _way(self, path: Path) -> _Way:
+    def _way(self, path: Path, tos: int = 0) -> _Way:
         """Raises OSError (ENODEV) where there is no such interface."""
         way = self._ways.get(path)
         if way is None:
@@ -228,9 +281,10 @@ class UdpSocket:
             # The number that the name of an interface stands for may change.
             if "%" not in path.peer_host:
                 _remember(self._ways, path, way)
-        return way
+        return ([*way[0], outer.tos(self._socket.family, tos)], way[1]) if tos else way
 
     def _path(self, ancillary: list[tuple[int, int, bytes]], source: tuple[str, int]) -> Path:
+        # The kernel tells the address before the TOS.
         key = source, next((octets for level, _, octets in ancillary if level != socket.IPPROTO_UDP), b"")
         path = self._paths.get(key)
         if path is None:

@@ -12,6 +12,7 @@ from node.errors import DecodeError, DropReason, LocalMisuse
 from node.esp.bulk import Bulk
 from node.esp.carrier import Hosts, dummy, load, mend, pad, padded, unload
 from node.esp.host import Host
+from node.esp.inner import MAX_PACKET
 from node.esp.ip import Echo, pack_echo, pack_udp, read_echo, read_udp, unpack
 from node.esp.packet import trailer
 from node.esp.sad import Sad
@@ -168,7 +169,7 @@ def test_what_has_no_checksum_over_addresses_is_left_alone(protocol: int, payloa
 )
 def test_what_transport_mode_does_not_carry(packet: bytes, word: str) -> None:
     with pytest.raises(DecodeError, match=word):
-        load(packet, 4)
+        load(packet, MAX_PACKET, 4)
 
 
 def test_a_fragment_is_dropped_before_anything_is_sent() -> None:
@@ -207,7 +208,7 @@ def test_selectors_of_ports_are_judged_on_the_packet_that_was_made() -> None:
     alone = tuple(replace(s, protocol=17, start_port=5000, end_port=5000) for s in selectors(LOCAL))
     ours = end(transport(local=alone))
     for number, (port, taken) in enumerate(((5000, True), (5001, False)), 1):
-        plain = load(ipv4(PEER, LOCAL, udp(b"x", destination_port=port)), 16)
+        plain = load(ipv4(PEER, LOCAL, udp(b"x", destination_port=port)), MAX_PACKET, 16)
         found = ours.tunnel.decapsulate(esp(child().suite, child().inbound, OURS, number, plain))
         assert isinstance(found, Incoming) is taken
         assert taken or isinstance(found, Refused)
@@ -225,13 +226,15 @@ def test_transport_mode_is_between_two_hosts(networks: tuple[str, ...]) -> None:
 def test_lengths() -> None:
     table = {(28, 0): 28, (28, 128): 128, (128, 128): 128, (129, 128): 256}
     table |= {(1399, 512): 1400, (1400, 512): 1400}
-    assert {(size, m): padded(size, Padding(m, 1400)) for size, m in table} == table
-    assert padded(1500, Padding(512, 1400)) == 1500
+    assert {(size, m): padded(size, Padding(m, 1400), MAX_PACKET) for size, m in table} == table
+    assert padded(1500, Padding(512, 1400), MAX_PACKET) == 1500
+    assert padded(900, Padding(512, 1400), 1000) == 1000
+    assert padded(1100, Padding(512, 1400), 1000) == 1100
 
 
 @given(st.integers(20, 1600), st.integers(0, 1500), st.integers(576, 1500))
 def test_a_padded_length_is_a_multiple_or_all_that_fits(size: int, multiple: int, most: int) -> None:
-    found = padded(size, Padding(multiple, most))
+    found = padded(size, Padding(multiple, most), MAX_PACKET)
     assert found >= size
     assert found <= max(size, most)
     assert found in (size, most) or found % multiple == 0
@@ -257,10 +260,10 @@ def test_padded_packets_have_one_length_and_arrive_as_they_were(suite: object) -
 
 def test_the_padding_is_zeros_behind_the_packet() -> None:
     packet = ipv4(LOCAL, PEER, udp(b"x"))
-    plain = pad(packet, Padding(64, 1400), 4)
+    plain = pad(packet, MAX_PACKET, Padding(64, 1400), 4)
     assert plain == packet + bytes(64 - len(packet)) + b"\1\2\2\4"
     six = ipv6(bytes(15) + b"\1", bytes(15) + b"\2", udp(b"x"))
-    assert pad(six, Padding(64, 1400), 4)[-1] == 41
+    assert pad(six, MAX_PACKET, Padding(64, 1400), 4)[-1] == 41
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -270,7 +273,7 @@ def test_a_dummy_is_verified_counted_and_dropped(mode: Mode) -> None:
     entropy, sizes, last = Octets(), set(), b""
     (sa,) = ours.sad.sending()
     for number in range(1, 30):
-        out = ours.tunnel.dummy(sa, dummy(sa.padding, sa.mask + 1, entropy))
+        out = ours.tunnel.dummy(sa, dummy(sa.padding, sa.width, sa.mask + 1, entropy))
         assert out is not None
         assert out.sequence == number
         last = out.datagram
@@ -298,7 +301,7 @@ def test_a_dummy_is_no_sign_of_life() -> None:
 
     def come(dummies: int) -> int:
         for _ in range(dummies):
-            out = ours.tunnel.dummy(sa, dummy(sa.padding, 16, Octets()))
+            out = ours.tunnel.dummy(sa, dummy(sa.padding, sa.width, 16, Octets()))
             assert out is not None
             peers.tunnel.decapsulate(out.datagram)
         return peers.sad.newest(THEIRS)
@@ -313,12 +316,12 @@ def test_a_dummy_is_no_sign_of_life() -> None:
 def test_dummies_end_with_the_sequence_numbers() -> None:
     ours = end(child(), max_packets=3)
     (sa,) = ours.sad.sending()
-    made = [ours.tunnel.dummy(sa, dummy(sa.padding, 16, Octets())) for _ in range(5)]
+    made = [ours.tunnel.dummy(sa, dummy(sa.padding, sa.width, 16, Octets())) for _ in range(5)]
     assert [out is None for out in made] == [False, False, False, True, True]
 
 
 def test_dummies_have_the_lengths_of_padded_packets() -> None:
-    lengths = {len(dummy(Padding(512, 1400), 4, Octets(seed))) for seed in range(60)}
+    lengths = {len(dummy(Padding(512, 1400), MAX_PACKET, 4, Octets(seed))) for seed in range(60)}
     assert lengths == {512 + 4, 1024 + 4, 1400 + 4}
 
 
