@@ -67,8 +67,10 @@ def carry(mode: Mode, padding: Padding, align: int) -> Carry | None:
 
 
 def load(packet: bytes, _room: int, align: int) -> bytes:
-    """The payload of a packet, for transport mode, which is not padded. Raises DecodeError (INNER_MALFORMED) for a fragment, and
-    for IPv4 options, which would have to stand in a header that is not ours.
+    """The payload of a packet, for transport mode, which hides no lengths.
+
+    Raises DecodeError (INNER_MALFORMED) for a fragment, and for IPv4 options, which would have to stand in a
+    header that is not ours.
     """
     if packet[0] >> 4 == 4:
         size, next_header = (packet[0] & 15) << 2, packet[9]
@@ -128,7 +130,7 @@ def pad(packet: bytes, room: int, padding: Padding, align: int) -> bytes:
 
 
 def padded(size: int, padding: Padding, room: int) -> int:
-    """Octets that a packet of `size` octets is made to have; never fewer, and no more than `room` for that."""
+    """Octets that a packet of `size` octets is made to have; never fewer, and no more than `room` then."""
     if not padding.multiple:
         return size
     return max(size, min(-(-size // padding.multiple) * padding.multiple, padding.most, room))

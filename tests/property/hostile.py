@@ -73,7 +73,7 @@ class Wire(UdpSocket):
             return None
         datagram, path = received
         buffer[: len(datagram)] = datagram
-        return Received(len(datagram), len(datagram), path)
+        return Received(len(datagram), len(datagram), path, 0)
 
     def fileno(self) -> int:
         return self._ends[0].fileno()
@@ -82,9 +82,14 @@ class Wire(UdpSocket):
         for end in self._ends:
             end.close()
 
-    def send(self, datagram: bytes, path: Path) -> bool:
+    def send(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
         self.sent.append((datagram, path))
         return True
+
+    send_pieces = send
+
+    def path_mtu(self, path: Path) -> int:
+        return 0
 
 
 class VirtualClock:
