@@ -24,9 +24,12 @@ class Wire(UdpSocket):
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def send(self, datagram: bytes, path: NetPath) -> bool:
+    def send(self, datagram: bytes, path: NetPath, tos: int = 0) -> bool:
         self.sent.append(datagram)
         return True
+
+    def path_mtu(self, path: NetPath) -> int:
+        return 0
 
 
 def _plane(max_packets: int) -> tuple[DataPlane, Wire, list[RekeyNeeded], EventLog]:

@@ -245,12 +245,19 @@ class Plane:
         self.plane.strayed = lambda spi, path: self.strayed.append((spi, path))
         self.peer = end(mirrored(child()))
 
-    def send(self, datagram: bytes, path: Path) -> bool:
+    def send(self, datagram: bytes, path: Path, tos: int) -> bool:
         self.sent.append((datagram, path))
         return True
 
-    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path) -> bool:
-        return all([self.send(bytes(part), path) for part in parts])
+    def send_many(self, parts: Sequence[bytes | memoryview], size: int, path: Path, tos: int) -> bool:
+        return all([self.send(bytes(part), path, tos) for part in parts])
+
+    send_pieces = send
+
+    def path_mtu(self, path: Path) -> int:
+        return 1500
+
+    narrowed = path_mtu
 
     def packet(self) -> bytes:
         found = self.peer.tunnel.encapsulate(ipv4(PEER, LOCAL, b"hello"))

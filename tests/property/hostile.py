@@ -71,9 +71,14 @@ class Wire(UdpSocket):
         for end in self._ends:
             end.close()
 
-    def send(self, datagram: bytes, path: Path) -> bool:
+    def send(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
         self.sent.append((datagram, path))
         return True
+
+    send_pieces = send
+
+    def path_mtu(self, path: Path) -> int:
+        return 0
 
 
 class VirtualClock:

@@ -68,6 +68,9 @@ def test_status_tells_what_was_carried_and_refused() -> None:
         replayed=0,
         dropped={},
         rekey_wanted=False,
+        inner_mtu=65_400,
+        outbound_cut=0,
+        inbound_marked=0,
     )
     (status,) = peers.sad.query()
     assert (status.inbound_packets, status.inbound_octets) == (1, len(OUT))

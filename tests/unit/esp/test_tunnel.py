@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from node.errors import DropReason
 from node.esp.inner import MAX_PACKET
-from node.esp.tunnel import Incoming, Outgoing, Refused, Tunnel
+from node.esp.tunnel import Incoming, Outgoing, Refused, TooLarge, Tunnel
 from node.model.proposal import Suite
 from node.model.registry import EncrId
 from node.model.selectors import TrafficSelector, network
@@ -49,7 +49,7 @@ def delivered(result: Incoming | Refused) -> bytes:
     return result.packet
 
 
-def reason(result: Incoming | Outgoing | Refused) -> DropReason:
+def reason(result: Incoming | Outgoing | Refused | TooLarge) -> DropReason:
     assert isinstance(result, Refused), result
     return result.reason
 
