@@ -138,8 +138,9 @@ class Tunnel:
 
     def status(self) -> dict[str, Any]:
         """The initiator's Child SA."""
-        found: dict[str, Any] = client.ask(str(self.directory / "initiator.sock"), {"command": "status"})
-        return found["child_sas"][0]
+        found = client.ask(str(self.directory / "initiator.sock"), {"command": "status"})
+        child: dict[str, Any] = found["child_sas"][0]
+        return child
 
 
 @pytest.fixture(params=["true", "false"], ids=["apart", "shared"])

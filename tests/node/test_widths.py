@@ -24,7 +24,7 @@ from node.esp.widths import LIFE, Change
 from node.eventlog import EventLog
 from node.model.message import Path
 from node.prose import Palette
-from tests.unit.esp.batches import finished, offload, tcp, whole
+from tests.unit.esp.batches import offload, right, tcp, whole
 from tests.unit.esp.support import (
     CBC,
     GCM,
@@ -206,7 +206,7 @@ def test_a_super_packet_is_cut_to_what_fits_and_its_segments_make_it_again() -> 
         assert stream == data
         assert sum(len(one) - header for one in found) < len(data) + 1360
         assert all(len(one) <= pair.status.inner_mtu for one in found)
-        assert all(one == finished(one) for one in found)
+        assert all(right(one) for one in found)
     assert pair.told == []
     assert pair.log.dropped == {}
     assert [change.now for change in pair.changes] == [1300, 700]
@@ -225,7 +225,9 @@ def test_no_more_is_believed_than_every_network_carries() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What the widths take for the time."""
     now = [1000.0]
-    monkeypatch.setattr(dataplane, "Narrow", lambda *given: narrow.Narrow(*given, now=lambda: now[0]))
+    monkeypatch.setattr(
+        dataplane, "Narrow", lambda kernel, sad, told: narrow.Narrow(kernel, sad, told, lambda: now[0])
+    )
     return now
 
 
