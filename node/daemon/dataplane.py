@@ -346,8 +346,8 @@ class DataPlane:
                 parts = (result.octets, result.tail) if result.tail else (result.octets,)
                 tos = octet(packet) & self._copied
                 sent = self._sender.send_many(parts, result.size, result.path, tos)
-                if not sent and self._narrow.refused(result.path):
-                    # No segment of that size has left, nor will one.
+                if not sent and 0 < self._narrow.refused(result.path) < result.size:
+                    # No segment of that size has left, nor will one: all begins anew, in smaller ones.
                     self.super_packet(packet, offload)
                     return
             elif isinstance(result, Outgoing):

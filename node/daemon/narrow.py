@@ -66,14 +66,15 @@ class Narrow:
         return sa.width
 
     def refused(self, path: Path) -> int:
-        """Called when something was not sent: octets of an ESP packet that fit, where it is known only now
-        that they are so few; else 0.
+        """Called when something was not sent: octets of an ESP packet that fit, where that may be why; else
+        0. What was made before it was known that they are so few is larger.
         """
         mtu = self._kernel.narrowed(path)
-        host = path.peer_host
-        if not mtu or not self._widths.narrows(host, mtu):
+        if not mtu:
             return 0
-        self._learn(host, mtu)
+        host = path.peer_host
+        if self._widths.narrows(host, mtu):
+            self._learn(host, mtu)
         return self._widths.of(host) - OUTER[outer_address(host).version]
 
     def _ask(self, path: Path) -> None:

@@ -143,3 +143,71 @@ def test_a_route_that_cannot_take_many_gets_them_one_by_one_for_good(
     assert not sender.errors
     sender.close()
     receiver.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_each_datagram_has_the_tos_that_is_asked_for(address: str) -> None:
+    try:
+        sender, receiver = UdpSocket(address, 0), UdpSocket(address, 0)
+    except OSError as error:
+        pytest.skip(f"no such address on this host: {error}")
+    path, inbox = sender.path_to(address, receiver.port), bytearray(RECEIVE_SIZE)
+    receiver.gather()
+    marks = [0, 0xB8, 3, 0, 0xBA]
+    for number, octet in enumerate(marks):
+        if number % 2:
+            assert sender.send_many([bytes(3000)], 1000, path, octet)
+        else:
+            assert sender.send(bytes(3000), path, octet)
+    found, octets = list[int](), 0
+    while octets < 3000 * len(marks):
+        select.select([receiver], [], [], 10)
+        received = receiver.receive_into(inbox)
+        assert received is not None
+        assert received.path.peer_port == sender.port
+        octets += received.size
+        if received.tos not in found[-1:]:
+            found.append(received.tos)
+    assert found == marks
+    sender.close()
+    receiver.close()
+
+
+@pytest.mark.parametrize(("address", "least"), [("127.0.0.1", 576), ("::1", 1280)])
+def test_what_is_too_large_is_refused_but_for_what_may_be_cut_and_what_every_network_carries(
+    monkeypatch: pytest.MonkeyPatch, address: str, least: int
+) -> None:
+    try:
+        sender, receiver = UdpSocket(address, 0), UdpSocket(address, 0)
+    except OSError as error:
+        pytest.skip(f"no such address on this host: {error}")
+    path, real, modes = sender.path_to(address, receiver.port), sender._socket, list[int]()
+
+    class Narrow:
+        """A socket whose kernel was told that nothing fits, as long as it is to believe that."""
+
+        family = real.family
+        mode = 2
+
+        def setsockopt(self, level: int, option: int, value: int) -> None:
+            self.mode = value
+            modes.append(value)
+
+        def sendmsg(self, parts: list[bytes], *rest: object) -> int:
+            if self.mode == 2:
+                raise OSError(errno.EMSGSIZE, "no")
+            return real.sendmsg(parts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sender, "_socket", Narrow())
+    overhead = 28 if least == 576 else 48
+    assert sender.narrowed(path) == 0
+    assert not sender.send(bytes(least - overhead + 1), path)
+    assert sender.errors == {"EMSGSIZE": 1}
+    assert sender.narrowed(path) == sender.path_mtu(path) > 60_000
+    assert sender.narrowed(path) == 0
+    assert sender.send(bytes(least - overhead), path)
+    assert sender.send_pieces(bytes(5000), path)
+    assert modes == [3, 2, 0, 2]
+    assert [len(_receive(receiver)[0]) for _ in range(2)] == [least - overhead, 5000]
+    real.close()
+    receiver.close()
