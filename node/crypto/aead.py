@@ -40,8 +40,6 @@ from node.ports import Entropy
 
 AES_BLOCK = 16
 AEAD_IV, AEAD_TAG, AEAD_SALT = 8, 16, 4
-#: Octets of randomness that are asked for at once, for the IVs of as many CBC packets as they are blocks.
-NOISE = 64 * AES_BLOCK
 #: IVs of an AEAD transform are 64-bit counters; this many are left unused to make wrapping unthinkable.
 LAST_IV = 2**64 - 2**32
 
@@ -250,7 +248,7 @@ class CbcSealer:
     it is first used, which is one of the two as a rule: an SA holds half as many contexts.
     """
 
-    __slots__ = ("_cipher", "_decryptor", "_encryptor", "_entropy", "_mac", "_noise", "_used", "icv_size")
+    __slots__ = ("_cipher", "_decryptor", "_encryptor", "_entropy", "_mac", "icv_size")
 
     block, iv_size = AES_BLOCK, AES_BLOCK
 
@@ -259,7 +257,6 @@ class CbcSealer:
         self._encryptor: CipherContext | None = None
         self._decryptor: CipherContext | None = None
         self._mac, self._entropy = mac, entropy
-        self._noise, self._used = b"", 0
         self.icv_size = mac.size
 
     def sealed_len(self, plain_len: int, /) -> int:
@@ -273,10 +270,7 @@ class CbcSealer:
         encryptor = self._encryptor
         if encryptor is None:
             encryptor = self._encryptor = self._cipher.encryptor()
-        if self._used == len(self._noise):
-            self._noise, self._used = self._entropy(NOISE), 0
-        start, self._used = self._used, self._used + AES_BLOCK
-        covered = encryptor.update(self._noise[start : self._used] + plain)
+        covered = encryptor.update(self._entropy(AES_BLOCK) + plain)
         return covered + self._mac(aad, covered)
 
     def seal_batch(self, batch: Batch, count: int, /) -> None:

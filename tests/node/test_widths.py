@@ -98,7 +98,7 @@ class Pair:
         self.changes: list[Change] = []
         self.ours.tell = self.told.append
         self.ours.changed = self.changes.append
-        self.theirs.deliver = lambda packet, origin: self.arrived.append(packet)
+        self.theirs.deliver = lambda incoming, path: self.arrived.append(incoming.packet)
         self.theirs.deliver_joined = self.joined.append
 
     def carry(self, mark: int | None = None) -> None:

@@ -26,13 +26,13 @@ class Held:
     """IKE_AUTH, from the moment it was to be sent."""
 
     def __init__(self, initiator: Initiator) -> None:
-        self._initiator, self._send = initiator, initiator.udp.send
+        self._initiator, self._send = initiator, initiator.udp.send_pieces
         self.sent = asyncio.Event()
         self.octets, self._route = b"", Route("", 0, "", 0)
         self.released = False
-        initiator.udp.send = self._filter  # type: ignore[method-assign, assignment]
+        initiator.udp.send_pieces = self._filter  # type: ignore[method-assign, assignment]
 
-    def _filter(self, octets: bytes, route: Route) -> bool:
+    def _filter(self, octets: bytes, route: Route, tos: int = 0) -> bool:
         if self.released or Asn1Codec().peek(octets).header.exchange != ExchangeType.IKE_AUTH:
             return self._send(octets, route)
         self.octets, self._route = octets, route
