@@ -27,6 +27,7 @@ from tests.engine.lives import (
     settled,
     step,
 )
+from tests.engine.mobile import HOME, gone, mobile_pair, move
 from tests.engine.test_reauthentication import AUTH, AUTH_REPLY, REST, both, done, reauth, timed
 
 
@@ -174,6 +175,22 @@ def test_the_new_one_fails_and_the_old_one_never_stopped(codec: str) -> None:
     assert carries(pair)
     pair.pass_time(2 * REST)
     assert settled(pair)
+
+
+def test_a_peer_that_moves_is_waited_for_as_well(codec: str) -> None:
+    """It authenticates anew from another address, and the older IKE SA does not know of that yet (MOBIKE)."""
+    pair = mobile_pair(codec)
+    move(pair, "192.0.2.101")
+    assert kind(pair, pair.take()) == INFORM
+    reauth(pair)
+    for _ in range(2):
+        pair.deliver(pair.take())
+    step(pair, pair.initiator, AUTH)
+    assert kind(pair, pair.take()) == AUTH_REPLY
+    assert carries(pair)
+    pair.pass_time(REST, gone(HOME))
+    assert carries(pair)
+    assert done(pair.initiator) == 1
 
 
 def test_of_two_that_carry_one_ends(codec: str) -> None:

@@ -156,7 +156,7 @@ def _answer_child(
     child.tell_addresses(sa, agreed)
     spi = sa.context.child_spi()
     outbound, *told = child.install(sa, agreed, spi, shake.protection, shake.transcript, shake.suite)
-    if not child.hold_back(sa, spi, child.siblings(sa, proof.peer.identity), 0, now):
+    if not child.hold_back(sa, spi, child.siblings(sa, proof.peer.identity, moved=True), 0, now):
         sa.context.emit(outbound)
     return child.response(agreed, spi), tuple(told)
 

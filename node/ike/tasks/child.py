@@ -263,14 +263,19 @@ def install(
     return InstallOutbound(made, replaces), told
 
 
-def siblings(sa: IkeSa, peer: Identification) -> tuple[IkeSa, ...]:
+def siblings(sa: IkeSa, peer: Identification, *, moved: bool = False) -> tuple[IkeSa, ...]:
     """Older IKE SAs with the same authenticated peer at the same place, the newest first.
 
-    With one of them this may be a reauthentication, of which the protocol tells a responder nothing.
+    With one of them this may be a reauthentication, of which the protocol tells a responder nothing. With
+    `moved` also those whose peer may have left that place, and not said so yet (RFC 4555).
     """
     context = sa.context
     found = [context.find(spi) for spi in context.contacts.before(sa.begun, peer) if spi != sa.local_spi]
-    return tuple(o for o in reversed(found) if o and isinstance(o.data, Established) and o.path == sa.path)
+    return tuple(
+        o
+        for o in reversed(found)
+        if o and isinstance(o.data, Established) and (o.path == sa.path or (moved and o.mobility is not None))
+    )
 
 
 def carried_by(older: IkeSa, agreed: Agreed) -> bytes | None:
