@@ -190,7 +190,11 @@ def may_be_rekeyed(owned: OwnedChild) -> bool:
 
 
 def rekey(sa: IkeSa, old: bytes, now: float) -> None:
-    """Replace a Child SA, by its inbound SPI."""
+    """Replace a Child SA, by its inbound SPI; one that is held back once the peer is known to have it."""
+    owned = sa.children[old]
+    if owned.held is not None:
+        sa.children[old] = replace(owned, times=replace(owned.times, rekey_at=now))
+        return
     sa.ask(CreateChild(sa, old, _allowed(sa, old)), now)
 
 
