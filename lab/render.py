@@ -68,6 +68,7 @@ _PHRASES: Mapping[str, Phrase] = {
     "address_changed": Phrase("our outer address is another one", ("old", "new")),
     "route_check_failed": Phrase("the peer has not shown that it receives there", ("reason",), _T),
     "peer_addresses_changed": Phrase("the peer has other further addresses", ("addresses",)),
+    "path_mtu_changed": Phrase("the way to the peer carries another size", ("peer", "old", "mtu")),
     "peer_moved": Phrase("the peer has another address: followed", ("old", "new")),
     "shared_secret_derived": Phrase("shared secret and keys derived", ("group",)),
     "ike_auth_sent": Phrase("IKE_AUTH sent, encrypted", ("kind", "payloads", "peer", "octets")),

@@ -36,7 +36,7 @@ from tests.decode.test_messages import keys_of
 from tests.engine.harness import authority, credentials
 
 #: Seconds of processor time for a message of 64 KB.
-LIMIT = 0.050
+LIMIT = 0.100
 X509 = CertEncoding.X509_SIGNATURE
 CERTIFICATE = credentials("initiator").certificate
 

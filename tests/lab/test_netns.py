@@ -39,10 +39,20 @@ def up(cli: Cli) -> Iterator[str]:
         assert cli("down", "-n", name, "-b", "netns").returncode == 0
 
 
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+#: CAP_SETGID and CAP_SETUID of linux/capability.h.
+_CHANGE_OF_USER = 1 << 6 | 1 << 7
+
+
 def processes(cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Process ids by node, the supervisor included."""
     monkeypatch.setenv("IPSECLAB_HOME", str(cli.home))
     return {node: found.pid for node, found in NetnsState(name, "netns").processes().items()}
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def inside(cli: Cli, name: str, node: str, *command: str) -> str:
@@ -73,15 +83,24 @@ def test_inner_packets_go_through_the_kernel(cli: Cli, up: str) -> None:
 
 
 def test_nodes_have_no_rights_left(cli: Cli, up: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root each is a user of its own; elsewhere it is this user. No capability in either case."""
+    """As root each is a user of its own; elsewhere it is this user. No capability in either case.
+
+    The supervisor of a node reads nothing from a network; of root's rights it keeps the change of user.
+    """
     found = processes(cli, up, monkeypatch)
     users = []
     for node in ("responder", "initiator"):
-        lines = Path(f"/proc/{found[node]}/status").read_text().splitlines()
-        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            assert int(status[kind], 16) == 0, f"{node} has {kind}"
-        users.append(set(status["Uid"].split()))
+        supervisor = found[node]
+        for kind in _CAPABILITIES:
+            kept = int(_status(supervisor)[kind], 16)
+            assert kept & ~_CHANGE_OF_USER == 0, f"the supervisor of the {node} has {kind} {kept:x}"
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+        assert len(children) == 2
+        for child in children:
+            status = _status(int(child))
+            for kind in _CAPABILITIES:
+                assert int(status[kind], 16) == 0, f"{node} has {kind}"
+        users.append({user for child in children for user in _status(int(child))["Uid"].split()})
     if os.geteuid() == 0:
         assert users == [{"10001"}, {"10002"}]
     else:

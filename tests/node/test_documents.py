@@ -31,6 +31,7 @@ from node.daemon.orders import (
     Left,
     Lost,
     Move,
+    Narrowed,
     Newest,
     Number,
     Passed,
@@ -84,6 +85,7 @@ EVERY: list[Any] = [
     *(Done(), Refused("no such thing"), _status(), Statuses(()), Number(2**64 - 1), Counts({"EAGAIN": 1}, 2)),
     *(Strayed(IKE, PATH), Expired(OURS, THEIRS, True), Arrived(b"\x45", "192.0.2.1:1", OURS, 1)),
     *(Left(b"", THEIRS, 2**64 - 1), Passed(bytes(65_507), PATH6), Gone("ipsec0 is gone")),
+    Narrowed("192.0.2.1", 1500, 1300),
     LOST,
     *(Stop(15), Started(7), Died(7, None, 9, False), Died(7, 70, None, True), End()),
 ]
