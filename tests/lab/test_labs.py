@@ -28,7 +28,8 @@ def test_scenario(cli: Cli, lab_name: Callable[[str], str], scenario: str, backe
     # Whatever was killed and started again: the capture has every IKE SA that there was.
     captured = (evidence / "capture.pcapng").read_bytes()
     spis = {bytes.fromhex(event["spi_i"]) for event in events if event["event"] == "ike_sa_established"}
-    assert [spi.hex() for spi in spis if spi not in captured] == []
+    # In the asn1 profile an SPI is a number, without zeros in front.
+    assert [spi.hex() for spi in spis if spi.lstrip(b"\0") not in captured] == []
     assert cli("status", "-n", name, "-b", backend).returncode == 5
 
 
