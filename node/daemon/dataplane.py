@@ -260,9 +260,15 @@ class DataPlane:
     def datagram(self, octets: bytes, path: Path, tos: int = 0) -> None:
         """Take an ESP packet from the wire; `tos` is that of its IP header."""
         result = self._tunnel.decapsulate(octets)
-        if isinstance(result, Incoming) and result.newest:
+        if not isinstance(result, Incoming):
+            self._take(result, path, tos)
+            return
+        if result.newest:
             self._follow(result.spi, path)
-        self._take(result, path, tos)
+        if tos & 1 or self._takes_dscp:
+            self._take(result, path, tos)
+        else:
+            self.deliver(result, path)
 
     def burst(self, count: int, size: int, path: Path, tos: int = 0) -> bool:
         """Take the first datagrams of the inbox, each of `size` octets, where they are ESP packets of one SA.
@@ -324,13 +330,24 @@ class DataPlane:
 
     def packet(self, packet: bytes) -> None:
         """Send an inner packet through the tunnel; where there is no way it is counted."""
-        self.gather(packet)
-        self.flush()
+        result = self._tunnel.encapsulate(packet)
+        if self._sad.noticed:
+            self._notice()
+        if self._waiting:
+            self.flush()
+        if not isinstance(result, Outgoing):
+            self._keep_back(result)
+            self.flush()
+        elif self._sender.send(result.datagram, result.path, octet(packet) & self._copied):
+            self.sent(packet, result)
+        else:
+            self._not_sent([result], [packet])
 
     def gather(self, packet: bytes) -> None:
         """As `packet`, but it may wait for others of its size to leave with; at the latest until `flush`."""
         result = self._tunnel.encapsulate(packet)
-        self._notice()
+        if self._sad.noticed:
+            self._notice()
         if isinstance(result, Outgoing):
             self._gather(result, octet(packet) & self._copied, packet)
             self.sent(packet, result)
@@ -376,10 +393,18 @@ class DataPlane:
         else:
             parts = [outgoing.datagram for outgoing in waiting]
             sent = self._sender.send_many(parts, len(parts[0]), path, self._tos)
-        if not sent and (room := self._narrow.refused(path)):
-            for outgoing, packet in zip(waiting, inner, strict=True):
-                if len(outgoing.datagram) > room:
-                    self._again(packet, len(outgoing.datagram))
+        if not sent:
+            self._not_sent(waiting, inner)
+
+    def _not_sent(self, outgoing: Sequence[Outgoing], inner: Sequence[bytes]) -> None:
+        """Packets of one path, of which one at least was not sent: where they were too large, send them as
+        they fit.
+        """
+        room = self._narrow.refused(outgoing[0].path)
+        if room:
+            for one, packet in zip(outgoing, inner, strict=True):
+                if len(one.datagram) > room:
+                    self._again(packet, len(one.datagram))
             self.flush()
 
     def _again(self, packet: bytes, size: int) -> None:

@@ -17,6 +17,7 @@ Rules:
 import select
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from node.daemon.chaff import Chaff
 from node.daemon.channel import Channel
@@ -132,7 +133,7 @@ class EspProcess:
         self._refusals = Refusals(self._tell)
         self._plane = DataPlane(line.udp, self._refusals, entropy, max_packets, volume, copy_dscp)
         self._plane.strayed, self._plane.expired = self._strayed, self._expired
-        self._chaff = Chaff(self._plane.send_dummies, dummies)
+        self._chaff = Chaff(self._plane.send_dummies, dummies) if dummies else None
         self._plane.changed = self._changed
         self._watch = watch
         self._pump = Pump(self._plane, (line,), self._other)
@@ -145,17 +146,19 @@ class EspProcess:
     def run(self) -> None:
         """Until the supervisor ends it."""
         handlers: Mapping[int, Callable[[], None]] = {
-            self._line.udp.fileno(): lambda: self._pump.on_udp(self._line.udp),
+            self._line.udp.fileno(): partial(self._pump.on_udp, self._line.udp),
             self._tun.fileno(): self._pump.on_tun,
             self._channel.fileno(): self._on_channel,
             self._tie.fileno(): self._on_tie,
         }
         for descriptor in handlers:
             self._epoll.register(descriptor, select.EPOLLIN)
+        chaff, poll = self._chaff, self._epoll.poll
         while not self._over:
-            for descriptor, _ in self._epoll.poll(self._chaff.wait(clock.monotonic())):
+            for descriptor, _ in poll(chaff.wait(clock.monotonic()) if chaff else None):
                 handlers[descriptor]()
-            self._chaff.send_due(clock.monotonic())
+            if chaff:
+                chaff.send_due(clock.monotonic())
 
     # -- orders ----------------------------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class EspProcess:
                 raise LocalMisuse(f"{order.path} is not of the family of our socket")
             case Reset():
                 plane.clear()
-                self._watch.tell(self, echoes=False)
+                self._watch.tell(self, echoes=None)
             case AddInbound():
                 plane.add_inbound(order.child)
             case AddOutbound():

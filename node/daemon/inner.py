@@ -140,8 +140,8 @@ class _Ends:
 class Telling(Protocol):
     """Whoever has the TUN device."""
 
-    def tell(self, witness: Witness, *, echoes: bool) -> None:
-        """Tell it of the packets of the demo from now on; of echo replies where `echoes`."""
+    def tell(self, witness: Witness, *, echoes: int | None) -> None:
+        """Tell it of the packets of the demo from now on, and of echo replies with this identifier."""
         ...
 
 
@@ -249,7 +249,7 @@ class KernelInner:
 
     def _choose(self) -> None:
         """Where the kernel makes no pings for us, it keeps none of their answers either."""
-        self._watch.tell(self, echoes=self.kind == "raw")
+        self._watch.tell(self, echoes=self._host.identifier if self.kind == "raw" else None)
 
     def arrived(self, packet: bytes, origin: Origin) -> None:
         """The kernel gets this packet next."""

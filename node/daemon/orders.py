@@ -108,9 +108,9 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Tell of the packets of the demo from now on, of echo replies where `echoes`."""
+    """Tell of the packets of the demo from now on, and of echo replies with this identifier."""
 
-    echoes: bool
+    echoes: Annotated[int, 0xFFFF] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,15 @@ from node.daemon.dataplane import DataPlane, Origin
 from node.errors import DecodeError, DropReason
 from node.esp.checksum import complete
 from node.esp.coalesce import Joined, intact, tcp_layout
-from node.esp.ip import is_echo_reply, udp_port
+from node.esp.ip import echo_reply, udp_port
 from node.esp.segment import Layout
 from node.esp.tunnel import Incoming, Outgoing
-from node.esp.vnet import Gso
+from node.esp.vnet import COMPLETE, Gso, Offload
 from node.model.message import Path
 from node.net import clock
-from node.net.steer import LEAST_OCTETS, Port, Steer
+from node.net.steer import LEAST_OCTETS, Steer
 from node.net.transport import Line
-from node.net.tun import Frame, Tun, TunGoneError
+from node.net.tun import Tun, TunGoneError
 from node.net.udp import UdpSocket
 
 #: Datagrams or packets handled in one wakeup before other work gets its turn.
@@ -55,7 +55,8 @@ class Witness(Protocol):
 
 
 class Watch:
-    """Which inner packets are told of: UDP to the port of the demo and, with `echoes`, echo replies to us.
+    """Which inner packets are told of: UDP to the port of the demo and, where `echoes` is their identifier,
+    echo replies.
 
     A few octets of every packet decide.
     """
@@ -63,23 +64,26 @@ class Watch:
     __slots__ = ("_echoes", "_port", "_witness")
 
     def __init__(self, port: int) -> None:
-        self._port, self._echoes = port, False
+        self._port = port
         self._witness: Witness | None = None
+        self._echoes: int | None = None
 
-    def tell(self, witness: Witness, *, echoes: bool) -> None:
+    def tell(self, witness: Witness, *, echoes: int | None) -> None:
         """Who hears of them from now on."""
         self._witness, self._echoes = witness, echoes
 
     def arrived(self, incoming: Incoming, path: Path) -> None:
         """Look at a packet that came."""
+        if self._witness is None:
+            return
         packet = incoming.packet
-        wanted = udp_port(packet) == self._port or (self._echoes and is_echo_reply(packet))
-        if wanted and self._witness is not None:
+        echo = None if self._echoes is None else echo_reply(packet)
+        if udp_port(packet) == self._port or (echo is not None and echo == self._echoes):
             self._witness.arrived(packet, Origin.of(incoming, path))
 
     def left(self, packet: bytes, outgoing: Outgoing) -> None:
         """Look at a packet that has left."""
-        if udp_port(packet) == self._port and self._witness is not None:
+        if self._witness is not None and udp_port(packet) == self._port:
             self._witness.left(packet, outgoing.spi, outgoing.sequence)
 
 
@@ -113,6 +117,8 @@ class Pump:
         self._held: tuple[bytes, Layout] | None = None
         self._joined: Joined | None = None
         self._tun: Tun | None = None
+        self._view = memoryview(plane.inbox)
+        self._alone = False
         self._watch: Watch | None = None
         self._gone: Callable[[str], None] | None = None
 
@@ -127,33 +133,44 @@ class Pump:
 
     def on_udp(self, udp: UdpSocket) -> None:
         """Take what waits in a socket."""
-        port, inbox, left = self._ports[udp.port], self._plane.inbox, self._paces[udp.port].allowance()
-        view = memoryview(inbox)
+        port, plane, view = self._ports[udp.port], self._plane, self._view
+        left = allowance = self._paces[udp.port].allowance()
         while left > 0:
-            received = udp.receive_into(inbox)
+            received = udp.receive_into(plane.inbox)
             if received is None:
                 break
             size, each, path, tos = received
             count, done = (size // each, 0) if size else (0, 0)
-            left -= max(1, count)
+            left -= count or 1
+            self._alone = allowance == 1 and count <= 1
             if count > 1 and self._joins and port.steer(bytes(view[:LEAST_OCTETS])) is Steer.ESP:
                 self._flush()
-                done = count * each if self._plane.burst(count, each, path, tos) else 0
+                done = count * each if plane.burst(count, each, path, tos) else 0
             for at in range(done, size, each) if size else (0,):
-                self._datagram(port, bytes(view[at : min(at + each, size)]), path, tos)
+                datagram = bytes(view[at : at + each if at + each < size else size])
+                kind = port.steer(datagram)
+                if kind is Steer.ESP:
+                    plane.datagram(datagram, path, tos)
+                else:
+                    self._other(kind, datagram, path)
         self._flush()
 
     def on_tun(self) -> None:
         """Take what waits in the TUN device."""
-        tun, plane = self._tun, self._plane
+        tun, plane, allowance = self._tun, self._plane, self._tun_pace.allowance()
         if tun is None:
             return
-        for _ in range(self._tun_pace.allowance()):
+        self._alone = allowance == 1
+        for _ in range(allowance):
             try:
                 frame = tun.read()
                 if frame is None:
                     break
-                self._frame(frame)
+                packet, offload = frame
+                if self._alone and offload is COMPLETE:
+                    plane.packet(bytes(packet))
+                    return
+                self._frame(packet, offload)
             except TunGoneError as error:
                 self._device_gone(error)
                 break
@@ -161,22 +178,14 @@ class Pump:
                 plane.lost(str(error), DropReason.INNER_MALFORMED)
         plane.flush()
 
-    def _frame(self, frame: Frame) -> None:
+    def _frame(self, packet: memoryview, offload: Offload) -> None:
         """Raises DecodeError where a packet and what is to be done with it do not agree."""
-        packet, offload = frame
         if offload.gso is not Gso.NONE:
             self._plane.super_packet(packet, offload)
             return
         if offload.needs_checksum:
             complete(packet, offload.start, offload.offset)
         self._plane.gather(bytes(packet))
-
-    def _datagram(self, port: Port, datagram: bytes, path: Path, tos: int) -> None:
-        kind = port.steer(datagram)
-        if kind is Steer.ESP:
-            self._plane.datagram(datagram, path, tos)
-        else:
-            self._other(kind, datagram, path)
 
     @property
     def _joins(self) -> bool:
@@ -187,6 +196,9 @@ class Pump:
         packet = incoming.packet
         if self._watch is not None:
             self._watch.arrived(incoming, path)
+        if self._alone:
+            self._write(packet)
+            return
         layout = tcp_layout(packet) if self._joins else None
         if layout is None:
             self._flush()

@@ -112,7 +112,7 @@ class RemotePath:
         self._children: dict[bytes, int] = {}
         self._expired: set[tuple[bytes, bool]] = set()
         self._witness: Witness | None = None
-        self._echoes = False
+        self._echoes: int | None = None
         self._told = TokenBucket(TOLD_PER_SECOND, TOLD_BURST)
         self.strayed: HearStrayed = lambda ike_spi, path: None
         self.changed: HearChanged = lambda change: None
@@ -231,8 +231,8 @@ class RemotePath:
         """An inner packet could not be handed over to the kernel, or could not be made."""
         self._log.drop(EventName.PACKET_DROPPED, reason, detail=detail)
 
-    def tell(self, witness: Witness, *, echoes: bool) -> None:
-        """Tell it of the packets of the demo from now on; of echo replies where `echoes`."""
+    def tell(self, witness: Witness, *, echoes: int | None) -> None:
+        """Tell it of the packets of the demo from now on, and of echo replies with this identifier."""
         self._witness, self._echoes = witness, echoes
         self._change(Tell(echoes))
 

@@ -66,7 +66,7 @@ class Host:
     one that cannot be a host's.
     """
 
-    __slots__ = ("_addresses", "_identifier", "_loopback", "_mtu")
+    __slots__ = ("_addresses", "_loopback", "_mtu", "identifier")
 
     def __init__(
         self,
@@ -79,7 +79,8 @@ class Host:
         self._loopback = loopback
         self._addresses: dict[int, IPAddress] = {}
         self.move(addresses)
-        self._identifier = identifier & _MAX_16
+        #: That of our echo requests.
+        self.identifier = identifier & _MAX_16
         self._mtu = mtu
 
     @property
@@ -112,7 +113,7 @@ class Host:
         if echo.is_request:
             reply = Echo(False, echo.identifier, echo.sequence, echo.data)
             return (Send(pack_echo(whole.destination, whole.source, reply)),)
-        if echo.identifier != self._identifier:
+        if echo.identifier != self.identifier:
             return ()
         return (EchoReplied(whole.source, echo.sequence, len(echo.data)),)
 
@@ -121,7 +122,7 @@ class Host:
         does.
         """
         source = self._source(destination, len(data))
-        return pack_echo(source, destination, Echo(True, self._identifier, sequence & _MAX_16, data))
+        return pack_echo(source, destination, Echo(True, self.identifier, sequence & _MAX_16, data))
 
     def send_udp(
         self, destination: IPAddress, source_port: int, destination_port: int, payload: bytes

@@ -112,10 +112,14 @@ def udp_port(packet: bytes) -> int | None:
     return None if offset is None else int.from_bytes(packet[offset + 2 : offset + 4])
 
 
-def is_echo_reply(packet: bytes) -> bool:
-    """Whether a packet that `total_length` accepted looks like an ICMP echo reply; nothing is verified."""
+def echo_reply(packet: bytes) -> int | None:
+    """The identifier of a packet that `total_length` accepted, where it looks like an ICMP echo reply;
+    nothing is verified.
+    """
     offset = _behind_header(packet, ICMP, ICMPV6)
-    return offset is not None and packet[offset : offset + 1] == bytes([ECHO_REPLY[packet[0] >> 4]])
+    if offset is None or packet[offset : offset + 1] != bytes([ECHO_REPLY[packet[0] >> 4]]):
+        return None
+    return int.from_bytes(packet[offset + 4 : offset + 6])
 
 
 def _behind_header(packet: bytes, protocol4: int, protocol6: int) -> int | None:

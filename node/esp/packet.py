@@ -64,8 +64,8 @@ def alignment(block: int) -> int:
 
 
 def trailers(next_header: int) -> tuple[bytes, ...]:
-    """The trailers for pad lengths 0 to 15. Next header is 4 or 41."""
-    return _TRAILERS[next_header][:MAX_BLOCK]
+    """The trailers for pad lengths 0 to 255. Next header is 4 or 41."""
+    return _TRAILERS[next_header]
 
 
 def trailer(plain_len: int, align: int, next_header: int) -> bytes:

@@ -115,6 +115,7 @@ class OutboundSa:
         "octets",
         "padding",
         "path",
+        "plain",
         "rekey_wanted",
         "seal",
         "sealer",
@@ -157,6 +158,8 @@ class OutboundSa:
         self.transport = mode is Mode.TRANSPORT
         #: Makes the plaintext where it is more than the packet and the least padding; else None.
         self.carry = carry(mode, padding, alignment(sealer.block))
+        #: Whether the addresses of a packet that fits are all that has to be looked at.
+        self.plain = self.carry is None and selectors.addresses_only
         self.trailers4 = _TRAILERS4
         self.trailers6 = _TRAILERS6
         self.sequence = 0

@@ -108,11 +108,11 @@ class Sad:
         "_entries",
         "_entropy",
         "_max_packets",
-        "_notices",
         "_serial",
         "_volume",
         "by_spi",
         "dropped",
+        "noticed",
         "spd",
     )
 
@@ -125,7 +125,8 @@ class Sad:
         self._entries: dict[bytes, _Entry] = {}
         #: Inbound SAs by SPI, for the tunnel.
         self.by_spi: dict[int, InboundSa] = {}
-        self._notices: list[RekeyNeeded] = []
+        #: What `notices` will tell.
+        self.noticed: list[RekeyNeeded] = []
         self._serial = 0
         #: Refusals by reason, over all SAs that are and were, and of packets that belong to none.
         self.dropped: dict[DropReason, int] = {}
@@ -202,7 +203,13 @@ class Sad:
     def strayed(self, inbound_spi: bytes, path: Path) -> bytes | None:
         """Our SPI of its IKE SA where a packet of this SA came on another path than its own leave on."""
         entry = self._entries[inbound_spi]
-        return None if entry.path is path or entry.path == path else entry.ike_spi
+        if entry.path is path:
+            return None
+        if entry.path != path:
+            return entry.ike_spi
+        # The same, and next time at first sight.
+        entry.path = path
+        return None
 
     def remove_outbound(self, inbound_spi: bytes) -> None:
         """Send nothing more through it; nothing happens where there is no such SA, or it does not send."""
@@ -249,10 +256,8 @@ class Sad:
         """What happened since the last call; each SA reports at most twice in its life (rekey wanted,
         exhausted).
         """
-        if not self._notices:
-            return ()
-        found = tuple(self._notices)
-        self._notices.clear()
+        found = tuple(self.noticed)
+        self.noticed.clear()
         return found
 
     def count(self, reason: DropReason, sa: InboundSa | OutboundSa | None = None) -> None:
@@ -274,7 +279,7 @@ class Sad:
         exhausted = sa.sequence >= sa.limit
         wanted = exhausted or sa.sequence >= self._soft_limit(sa) or 0 < self._volume.octets <= sa.octets
         if (wanted and not sa.rekey_wanted) or (exhausted and not sa.stopped):
-            self._notices.append(RekeyNeeded(self._inbound_spi(sa), sa.spi, exhausted))
+            self.noticed.append(RekeyNeeded(self._inbound_spi(sa), sa.spi, exhausted))
         sa.rekey_wanted, sa.stopped = sa.rekey_wanted or wanted, exhausted
         sa.alarm = self._next_alarm(sa)
         return exhausted

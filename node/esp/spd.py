@@ -20,18 +20,19 @@ _Table = dict[int, list[OutboundSa]]
 class Spd:
     """Outbound SAs by the addresses of inner packets."""
 
-    __slots__ = ("_remembered", "_tables")
+    __slots__ = ("_tables", "remembered")
 
     def __init__(self) -> None:
         # By octets of an address, then by the number of low bits that the prefix leaves open.
         self._tables: dict[int, dict[int, _Table]] = {4: {}, 16: {}}
-        self._remembered: dict[bytes, tuple[OutboundSa, ...]] = {}
+        #: What `candidates` has found since the SPD changed, by address pair.
+        self.remembered: dict[bytes, tuple[OutboundSa, ...]] = {}
 
     def add(self, sa: OutboundSa) -> None:
         """File an SA."""
         for family, shift, prefix in _places(sa):
             self._tables[family].setdefault(shift, {}).setdefault(prefix, []).append(sa)
-        self._remembered.clear()
+        self.remembered.clear()
 
     def remove(self, sa: OutboundSa) -> None:
         """Take an SA out again."""
@@ -42,19 +43,19 @@ class Spd:
                 del table[prefix]
             if not table:
                 del self._tables[family][shift]
-        self._remembered.clear()
+        self.remembered.clear()
 
     def candidates(self, pair: bytes) -> tuple[OutboundSa, ...]:
         """The SAs whose selectors allow this source and destination (8 or 32 octets), newest first.
 
         Protocol and ports are still to be checked where the SA's selectors are not `addresses_only`.
         """
-        found = self._remembered.get(pair)
+        found = self.remembered.get(pair)
         if found is None:
             found = self._search(pair)
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[pair] = found
+            if len(self.remembered) >= MAX_REMEMBERED:
+                self.remembered.clear()
+            self.remembered[pair] = found
         return found
 
     def _search(self, pair: bytes) -> tuple[OutboundSa, ...]:

@@ -3,10 +3,8 @@
 import time
 from datetime import UTC, datetime
 
-
-def monotonic() -> float:
-    """Seconds that never jump."""
-    return time.monotonic()
+#: Seconds that never jump.
+monotonic = time.monotonic
 
 
 def utc() -> datetime:

@@ -17,7 +17,6 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from node.esp import vnet
 from node.esp.packet import MAX_DATAGRAMS, MAX_OCTETS, MAX_OVERHEAD
@@ -65,11 +64,8 @@ class TunGoneError(OSError):
     """The device does not exist any more."""
 
 
-class Frame(NamedTuple):
-    """A packet from the kernel and what is left to do with it. `packet` is valid until the next is read."""
-
-    packet: memoryview
-    offload: Offload
+#: A packet from the kernel and what is left to do with it; valid until the next is read.
+Frame = tuple[memoryview, Offload]
 
 
 class Tun:
@@ -134,8 +130,10 @@ class Tun:
             self._count(error)
             return None
         if not self._vnet:
-            return Frame(self._view[:size], COMPLETE)
-        return Frame(self._view[VNET_SIZE:size], vnet.read(self._view[:size]))
+            return self._view[:size], COMPLETE
+        if self._view[:VNET_SIZE] == NOTHING_TO_DO and size >= VNET_SIZE:
+            return self._view[VNET_SIZE:size], COMPLETE
+        return self._view[VNET_SIZE:size], vnet.read(self._view[:size])
 
     def write(self, packet: bytes) -> bool:
         """Hand a packet from the tunnel to the kernel. False where it is lost. Raises TunGoneError."""

@@ -108,6 +108,8 @@ class UdpSocket:
         self._too_large: set[str] = set()
         self._ways: dict[Path, _Way] = {}
         self._paths: dict[tuple[object, ...], Path] = {}
+        # The path of the last datagram, which the next one mostly has, too.
+        self._last: tuple[Path | None, _Way | None] = None, None
 
     def _prepare(self) -> None:
         self._socket.setblocking(False)
@@ -163,7 +165,8 @@ class UdpSocket:
         except OSError as error:
             self._missed(error)
             return None
-        return datagram, self._path(ancillary, source)
+        own = next((octets for level, _, octets in ancillary if level != socket.IPPROTO_UDP), b"")
+        return datagram, self._paths.get((source, own)) or self._new_path(ancillary, source, own)
 
     def receive_into(self, buffer: bytearray) -> Received | None:
         """The next datagrams that the kernel put together, or None where there are none now."""
@@ -172,19 +175,31 @@ class UdpSocket:
         except OSError as error:
             self._missed(error)
             return None
-        each, tos = size, 0
+        each, tos, own = size, 0, b""
         for level, kind, octets in ancillary:
             if level == socket.IPPROTO_UDP:
                 if kind == _UDP_GRO and len(octets) >= _GRO.size:
                     each = _GRO.unpack_from(octets)[0]
             elif (level, kind) in outer.TOS_KINDS:
                 tos = octets[0] if len(octets) == 1 else outer.tos_of(ancillary)
-        return Received(size, each if 0 < each < size else size, self._path(ancillary, source), tos)
+            else:
+                own = octets
+        path = self._paths.get((source, own)) or self._new_path(ancillary, source, own)
+        # As a call of `Received` makes it, without that call.
+        return tuple.__new__(Received, (size, each if 0 < each < size else size, path, tos))
 
     def send(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
         """Send on a path, from its local address, with this TOS or traffic class. False where the kernel
         refused, which is counted: also what is too large for the way.
         """
+        known, way = self._last
+        if path is known and way is not None and not tos:
+            try:
+                self._socket.sendmsg((datagram,), way[0], 0, way[1])
+            except OSError:
+                # Once more, and carefully: an error may be that of a datagram before.
+                return self._send((datagram,), path)
+            return True
         return self._send((datagram,), path, tos)
 
     def send_pieces(self, datagram: bytes, path: Path, tos: int = 0) -> bool:
@@ -281,17 +296,16 @@ class UdpSocket:
             # The number that the name of an interface stands for may change.
             if "%" not in path.peer_host:
                 _remember(self._ways, path, way)
+        else:
+            self._last = path, way
         return ([*way[0], outer.tos(self._socket.family, tos)], way[1]) if tos else way
 
-    def _path(self, ancillary: list[tuple[int, int, bytes]], source: tuple[str, int]) -> Path:
-        # The kernel tells the address before the TOS.
-        key = source, next((octets for level, _, octets in ancillary if level != socket.IPPROTO_UDP), b"")
-        path = self._paths.get(key)
-        if path is None:
-            local = self._destination(ancillary) or unscoped(self.address)
-            path = Path(local, self.port, host_of(source), source[1], self._carries_esp)
-            if "%" not in path.peer_host:
-                _remember(self._paths, key, path)
+    def _new_path(self, ancillary: list[outer.Ancillary], source: tuple[str, int], own: bytes) -> Path:
+        """The path of a datagram that came from there; `own` holds our address as the kernel tells it."""
+        local = self._destination(ancillary) or unscoped(self.address)
+        path = Path(local, self.port, host_of(source), source[1], self._carries_esp)
+        if "%" not in path.peer_host:
+            _remember(self._paths, (source, own), path)
         return path
 
     def path_to(self, host: str, port: int) -> Path:

@@ -163,7 +163,7 @@ def esp() -> Iterator[Esp]:
 
 def test_the_way_of_a_packet_and_of_the_answer(esp: Esp) -> None:
     esp.install()
-    assert esp.ask(Tell(False)) == Done()
+    assert esp.ask(Tell(None)) == Done()
     esp.kernel.send(MESSAGE)
     datagram = esp.peer.recv(65_535)
     other = end(mirrored(child()))
@@ -298,7 +298,7 @@ def test_where_nobody_says_so_the_packet_is_delivered_all_the_same(esp: Esp) -> 
 def test_nobody_listens_and_packets_flow(esp: Esp) -> None:
     """The IKE process is busy, or dead: its channel fills up, and nothing waits for it."""
     esp.install()
-    assert esp.ask(Tell(False)) == Done()
+    assert esp.ask(Tell(None)) == Done()
     for _ in range(3 * espd.PASSED_BURST):
         esp.kernel.send(MESSAGE)
         assert esp.peer.recv(65_535)

@@ -79,7 +79,7 @@ EVERY: list[Any] = [
         RemoveOutbound(OURS),
         Query(8),
     ),
-    *(Newest(OURS), Count(), Tell(True), Inner(b"\x45" + bytes(83)), Heard()),
+    *(Newest(OURS), Count(), Tell(4711), Tell(None), Inner(b"\x45" + bytes(83)), Heard()),
     *(AddInbound(replace(child(), suite=suite)) for suite in SUITES),
     AddOutbound(replace(child(), local=(network("fd00::/8"),), path=PATH6)),
     *(Done(), Refused("no such thing"), _status(), Statuses(()), Number(2**64 - 1), Counts({"EAGAIN": 1}, 2)),

@@ -156,4 +156,4 @@ def test_what_is_remembered_is_bounded() -> None:
     spd.add(outbound(1, "10.9.0.0/16"))
     for number in range(MAX_REMEMBERED * 2 + 10):
         spd.candidates(v4("10.0.0.1") + number.to_bytes(4))
-    assert len(spd._remembered) <= MAX_REMEMBERED
+    assert len(spd.remembered) <= MAX_REMEMBERED
