@@ -263,8 +263,8 @@ class DataPlane:
         if not isinstance(result, Incoming):
             self._take(result, path, tos)
             return
-        if result.newest:
-            self._follow(result.spi, path)
+        if result.newest and (ike_spi := self._sad.strayed(result.spi, path)) is not None:
+            self.strayed(ike_spi, path)
         if tos & 1 or self._takes_dscp:
             self._take(result, path, tos)
         else:
@@ -338,7 +338,9 @@ class DataPlane:
         if not isinstance(result, Outgoing):
             self._keep_back(result)
             self.flush()
-        elif self._sender.send(result.datagram, result.path, octet(packet) & self._copied):
+            return
+        tos = packet[1] if packet[0] >> 4 == 4 else octet(packet)
+        if self._sender.send(result.datagram, result.path, tos & self._copied):
             self.sent(packet, result)
         else:
             self._not_sent([result], [packet])

@@ -11,7 +11,7 @@ Rules:
 4. What comes together moves together: super-packets leave in one send, and TCP segments that follow each
    other reach the kernel in one write. Nothing waits for the next wakeup.
 5. What comes alone is not waited behind: after a quiet moment one packet is taken, without a look for more,
-   which costs as much as the packet does (`Pace`).
+   which costs as much as the packet does, nor for others to join it.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,6 +21,7 @@ from node.daemon.dataplane import DataPlane, Origin
 from node.errors import DecodeError, DropReason
 from node.esp.checksum import complete
 from node.esp.coalesce import Joined, intact, tcp_layout
+from node.esp.inner import ICMP, ICMPV6, UDP
 from node.esp.ip import echo_reply, udp_port
 from node.esp.segment import Layout
 from node.esp.tunnel import Incoming, Outgoing
@@ -37,6 +38,8 @@ BATCH = 64
 
 #: Seconds without a wakeup after which what comes is taken to come alone.
 QUIET = 0.001
+
+_ICMP = frozenset({ICMP, ICMPV6})
 
 #: Takes a datagram that is no ESP packet.
 Other = Callable[[Steer, bytes, Path], None]
@@ -77,28 +80,19 @@ class Watch:
         if self._witness is None:
             return
         packet = incoming.packet
-        echo = None if self._echoes is None else echo_reply(packet)
-        if udp_port(packet) == self._port or (echo is not None and echo == self._echoes):
+        protocol = packet[9] if packet[0] >> 4 == 4 else packet[6]
+        if protocol == UDP:
+            wanted = udp_port(packet) == self._port
+        else:
+            wanted = protocol in _ICMP and self._echoes is not None and echo_reply(packet) == self._echoes
+        if wanted:
             self._witness.arrived(packet, Origin.of(incoming, path))
 
     def left(self, packet: bytes, outgoing: Outgoing) -> None:
         """Look at a packet that has left."""
-        if self._witness is not None and udp_port(packet) == self._port:
+        protocol = packet[9] if packet[0] >> 4 == 4 else packet[6]
+        if protocol == UDP and self._witness is not None and udp_port(packet) == self._port:
             self._witness.left(packet, outgoing.spi, outgoing.sequence)
-
-
-class Pace:
-    """How much one wakeup of a descriptor takes: one, where none came shortly before it."""
-
-    __slots__ = ("_last",)
-
-    def __init__(self) -> None:
-        self._last = -QUIET
-
-    def allowance(self) -> int:
-        """For a wakeup now."""
-        before, self._last = self._last, clock.monotonic()
-        return BATCH if self._last - before < QUIET else 1
 
 
 class Pump:
@@ -110,10 +104,12 @@ class Pump:
 
     def __init__(self, plane: DataPlane, lines: Iterable[Line], other: Other) -> None:
         self._plane, self._other = plane, other
-        self._ports, self._paces, self._tun_pace = {}, {}, Pace()
-        for udp, port in lines:
-            self._ports[udp.port], self._paces[udp.port] = port, Pace()
+        self._ports = {udp.port: port for udp, port in lines}
+        for udp, _ in lines:
             udp.gather()
+        # When the last wakeup was, by port, and that of the TUN device.
+        self._udp_woke = dict.fromkeys(self._ports, -QUIET)
+        self._tun_woke = -QUIET
         self._held: tuple[bytes, Layout] | None = None
         self._joined: Joined | None = None
         self._tun: Tun | None = None
@@ -134,7 +130,9 @@ class Pump:
     def on_udp(self, udp: UdpSocket) -> None:
         """Take what waits in a socket."""
         port, plane, view = self._ports[udp.port], self._plane, self._view
-        left = allowance = self._paces[udp.port].allowance()
+        now = clock.monotonic()
+        alone = now - self._udp_woke[udp.port] >= QUIET
+        self._udp_woke[udp.port], left = now, 1 if alone else BATCH
         while left > 0:
             received = udp.receive_into(plane.inbox)
             if received is None:
@@ -142,7 +140,7 @@ class Pump:
             size, each, path, tos = received
             count, done = (size // each, 0) if size else (0, 0)
             left -= count or 1
-            self._alone = allowance == 1 and count <= 1
+            self._alone = alone and count <= 1
             if count > 1 and self._joins and port.steer(bytes(view[:LEAST_OCTETS])) is Steer.ESP:
                 self._flush()
                 done = count * each if plane.burst(count, each, path, tos) else 0
@@ -153,21 +151,23 @@ class Pump:
                     plane.datagram(datagram, path, tos)
                 else:
                     self._other(kind, datagram, path)
-        self._flush()
+        if not self._alone:
+            self._flush()
 
     def on_tun(self) -> None:
         """Take what waits in the TUN device."""
-        tun, plane, allowance = self._tun, self._plane, self._tun_pace.allowance()
+        tun, plane, now = self._tun, self._plane, clock.monotonic()
         if tun is None:
             return
-        self._alone = allowance == 1
-        for _ in range(allowance):
+        alone = now - self._tun_woke >= QUIET
+        self._tun_woke = now
+        for _ in range(1 if alone else BATCH):
             try:
                 frame = tun.read()
                 if frame is None:
                     break
                 packet, offload = frame
-                if self._alone and offload is COMPLETE:
+                if alone and offload is COMPLETE:
                     plane.packet(bytes(packet))
                     return
                 self._frame(packet, offload)

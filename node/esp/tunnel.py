@@ -182,7 +182,11 @@ class Tunnel:
             and plain.endswith(_TRAILERS4[plain[-2]])
             and sa.hosts is None
         ):
-            return _accepted(sa, sequence, plain[:end], newest)
+            sa.packets += 1
+            sa.octets += end
+            if newest:
+                sa.newest = sequence
+            return _new(Incoming, (plain[:end], sa.spi, sequence, newest))
         return self.accept(sa, sequence, plain, newest)
 
     def select(self, packet: bytes) -> OutboundSa | None:
