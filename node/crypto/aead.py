@@ -142,13 +142,12 @@ def sealer(encr: Transform, integ: IntegId, keys: DirectionKeys, entropy: Entrop
 class AeadSealer:
     """AES-GCM-16 or ChaCha20-Poly1305; the key ends with the 4-octet salt."""
 
-    __slots__ = ("_iv", "_primitive", "_salt", "_salt_row")
+    __slots__ = ("_iv", "_primitive", "_salt")
 
     block, iv_size, icv_size = 1, AEAD_IV, AEAD_TAG
 
     def __init__(self, primitive: Callable[[bytes], _AeadPrimitive], key: bytes) -> None:
         self._primitive, self._salt = primitive(key[:-AEAD_SALT]), key[-AEAD_SALT:]
-        self._salt_row = np.frombuffer(self._salt, np.uint8)
         self._iv = 0
 
     def sealed_len(self, plain_len: int, /) -> int:
@@ -176,9 +175,8 @@ class AeadSealer:
         """Raises LocalMisuse where the IVs are used up."""
         if self._iv > LAST_IV - count:
             raise LocalMisuse("the IVs of this key are used up")
-        ivs = np.arange(self._iv, self._iv + count, dtype=np.uint64).astype(">u8")
+        batch.ivs[:count] = np.arange(self._iv, self._iv + count, dtype=np.uint64)
         self._iv += count
-        batch.wire[:count, LEAD : LEAD + AEAD_IV] = ivs.view(np.uint8).reshape(count, AEAD_IV)
         nonces = self._nonces(batch, count)
         _exhaust(map(self._primitive.encrypt_into, nonces, batch.plains, batch.aads, batch.sealed))
 
@@ -192,8 +190,10 @@ class AeadSealer:
 
     def _nonces(self, batch: Batch, count: int) -> list[memoryview]:
         """Those of the IVs in the packets."""
-        batch.nonce[:count, :AEAD_SALT] = self._salt_row
-        batch.nonce[:count, AEAD_SALT:] = batch.wire[:count, LEAD : LEAD + AEAD_IV]
+        if batch.salt is not self._salt:
+            batch.nonce[:, :AEAD_SALT] = np.frombuffer(self._salt, np.uint8)
+            batch.salt = self._salt
+        batch.counters[:count] = batch.ivs[:count]
         return batch.nonces[:count]
 
 

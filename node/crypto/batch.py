@@ -22,8 +22,10 @@ from node.ports import Sealer
 LEAD: Final = 8
 #: Octets of a nonce: a salt, and a counter that is the IV.
 NONCE: Final = 12
+COUNTER: Final = 8
 
 Octets = npt.NDArray[np.uint8]
+Column = npt.NDArray[np.unsignedinteger]
 Views = list[memoryview]
 
 
@@ -53,6 +55,10 @@ class Batch:
         #: The AAD of each packet where that is not its lead.
         self.aad: Octets = np.zeros((count, shape.aad), np.uint8)
         self.nonce: Octets = np.zeros((count, NONCE), np.uint8)
+        #: Of AEAD transforms, one number for each packet: the IV in the packet, and the same in the nonce.
+        self.ivs, self.counters = numbers(self.wire, LEAD), numbers(self.nonce, NONCE - COUNTER)
+        #: The salt that all nonces begin with: whoever has another one writes it there, and here.
+        self.salt = b""
         self.plains, self.nonces = views(self.plain), views(self.nonce)
         self.aads = views(self.aad) if shape.aad != LEAD else self._parts(0, LEAD)
         #: Ciphertext and ICV; all that an ICV covers, with the lead; the ICV.
@@ -89,6 +95,11 @@ class BatchSealer(Sealer, Protocol):
         Raises IntegrityError where one of them is not right: then no plaintext is to be looked at.
         """
         ...
+
+
+def numbers(rows: Octets, place: int, size: int = COUNTER) -> Column:
+    """The numbers that stand at one place of every row, in network order."""
+    return rows[:, place : place + size].view(f">u{size}")[:, 0]
 
 
 def views(rows: Octets) -> Views:

@@ -21,11 +21,11 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from node.crypto.batch import LEAD, Batch, Shape
+from node.crypto.batch import LEAD, Batch, Shape, numbers
 from node.errors import DecodeError, DropReason, IntegrityError
 from node.esp.coalesce import Joined, Table, tcp_layout
 from node.esp.inner import TCP
-from node.esp.packet import HEADER, MAX_DATAGRAMS, MAX_OCTETS, trailer, unpad
+from node.esp.packet import HEADER, MAX_DATAGRAMS, MAX_OCTETS, TRAILER_SIZE, unpad
 from node.esp.replay import LAST_SEQUENCE
 from node.esp.sa import InboundSa, OutboundSa
 from node.esp.sad import Sad
@@ -42,6 +42,9 @@ MAX_SHAPES: Final = 16
 
 #: A step between two sequence numbers that could as well be one back, where only the low half is seen.
 _FAR: Final = 1 << 31
+
+#: The half of a sequence number that a packet has.
+_LOW: Final = np.uint64(0xFFFFFFFF)
 
 Numbers = npt.NDArray[np.uint64]
 K = TypeVar("K")
@@ -75,18 +78,21 @@ class Opened(NamedTuple):
 
 
 class _Sending:
-    """A batch to be sealed, whose plaintext is segments of one layout."""
+    """A batch to be sealed, whose plaintext is segments of one layout with the same trailer."""
 
-    def __init__(self, layout: Layout, shape: Shape) -> None:
+    def __init__(self, layout: Layout, shape: Shape, end: bytes) -> None:
         count = min(MAX_DATAGRAMS, MAX_OCTETS // shape.size)
         self.batch = Batch(shape, count, bytearray(count * shape.size))
         self.rows = Rows(self.batch.plain, layout)
-        self.lead = self.batch.wire[:, :LEAD].view(">u4")
-        self._end = self.batch.plain[:, layout.size :]
+        self.batch.plain[:, layout.size :] = np.frombuffer(end, np.uint8)
+        self._spis, self._sequences = numbers(self.batch.wire, 0, 4), numbers(self.batch.wire, 4, 4)
+        self._spi = 0
 
-    def trailer(self, octets: bytes) -> None:
-        """Write the trailer, the same for all."""
-        self._end[:] = np.frombuffer(octets, np.uint8)
+    def lead(self, spi: int, sequences: Numbers) -> None:
+        """Write the SPI and the low halves of these numbers."""
+        if spi != self._spi:
+            self._spis[:] = self._spi = spi
+        self._sequences[: len(sequences)] = sequences & _LOW
 
 
 class _Receiving:
@@ -181,11 +187,9 @@ class Bulk:
     def _seal(self, sending: _Sending, sa: OutboundSa, whole: SuperPacket, first: int, count: int) -> Burst:
         batch, layout = sending.batch, whole.layout
         sending.rows.fill(whole, first, count)
-        sending.trailer(trailer(layout.size, sa.mask + 1, 4 if layout.version == 4 else 41))
         sequence = sa.sequence + 1
         sequences = np.arange(sequence, sequence + count, dtype=np.uint64)
-        sending.lead[:count, 0] = sa.spi_number
-        sending.lead[:count, 1] = sequences & np.uint64(0xFFFFFFFF)
+        sending.lead(sa.spi_number, sequences)
         if sa.esn:
             _write_aad(batch, count, sa.spi_number, sequences)
         sa.sealer.seal_batch(batch, count)
@@ -227,11 +231,13 @@ class Bulk:
                 yield self._tunnel.accept(sa, int(sequences[row]), plain[row].tobytes(), True)
 
     def _sending_for(self, layout: Layout, sa: OutboundSa) -> _Sending:
-        padded = layout.size + len(trailer(layout.size, sa.mask + 1, 4))
-        key = layout, Shape(padded, sa.sealer.iv_size, sa.sealer.icv_size, 12 if sa.esn else LEAD)
+        trailers = sa.trailers4 if layout.version == 4 else sa.trailers6
+        end = trailers[-(layout.size + TRAILER_SIZE) & sa.mask]
+        aad = 12 if sa.esn else LEAD
+        key = layout, Shape(layout.size + len(end), sa.sealer.iv_size, sa.sealer.icv_size, aad)
         found = self._sending.get(key)
         if found is None:
-            found = self._sending[key] = _Sending(*key)
+            found = self._sending[key] = _Sending(*key, end)
             _forget(self._sending)
         return found
 

@@ -2,7 +2,8 @@
 
 A super-packet has one set of headers and the data of many segments. Of each segment's headers these differ:
 
-    IPv4     total length, identification (counts up), header checksum
+    IPv4     total length, identification (counts up; with DF it says nothing and stays, RFC 6864), header
+             checksum
     IPv6     payload length
     TCP      sequence number, checksum; CWR on the first only, PSH and FIN on the last only
     UDP      length, checksum
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from node.crypto.batch import numbers
 from node.errors import DecodeError, DropReason
 from node.esp.checksum import MODULUS, Numbers, Octets, field_of, total, totals
 from node.esp.inner import IPV6_HEADER, NO_PROTOCOL, TCP, UDP, flow, total_length
@@ -35,6 +37,8 @@ CWR: Final = 0x80
 PSH_FIN: Final = 0x09
 
 _MORE_OR_OFFSET: Final = 0x3FFF
+#: In the first octet of the fragment offset.
+_DONT_FRAGMENT: Final = 0x40
 
 #: The IP versions that each kind of segments may have.
 _VERSIONS: Final = {Gso.NONE: (), Gso.TCPV4: (4,), Gso.TCPV6: (6,), Gso.UDP_L4: (4, 6)}
@@ -91,11 +95,18 @@ class SuperPacket:
         packet[field : field + 2] = field_of(total(memoryview(packet)[layout.start :])).to_bytes(2)
         return bytes(packet)
 
-    def template(self) -> bytearray:
-        """The headers of the first segment; their checksums are still to be made."""
+    def template(self, number: int) -> bytearray:
+        """The headers of a segment of full size; the checksum is that of the pseudo-header alone."""
         head = bytearray(self._packet[: self.layout.header])
-        self._head(head, self.layout.size, 0)
+        self._head(head, self.layout.size, number)
+        if self.layout.version == 4:
+            head[10:12] = (-total(head[: self.layout.start]) % MODULUS).to_bytes(2)
         return head
+
+    @property
+    def counts(self) -> bool:
+        """Whether identifications count up."""
+        return self.layout.version == 4 and not self._packet[6] & _DONT_FRAGMENT
 
     def flags(self, number: int) -> int:
         """The TCP flags of a segment."""
@@ -112,7 +123,8 @@ class SuperPacket:
         version, start, _, protocol, segment = self.layout
         if version == 4:
             packet[2:4] = size.to_bytes(2)
-            packet[4:6] = (int.from_bytes(packet[4:6]) + number & 0xFFFF).to_bytes(2)
+            if self.counts:
+                packet[4:6] = (int.from_bytes(packet[4:6]) + number & 0xFFFF).to_bytes(2)
             packet[10:12] = bytes(2)
         else:
             packet[4:6] = (size - IPV6_HEADER).to_bytes(2)
@@ -134,37 +146,42 @@ class Rows:
         start, header = layout.start, layout.header
         self._layout = layout
         self._head, self._data = plain[:, :header], plain[:, header : layout.size]
-        self._number, self._header_check = _field(plain, 4, ">u2"), _field(plain, 10, ">u2")
-        self._sequence, self._flags = _field(plain, start + 4, ">u4"), plain[:, start + 13]
-        self._check = _field(plain, start + CHECKSUM_AT[layout.protocol], ">u2")
+        self._number, self._header_check = numbers(plain, 4, 2), numbers(plain, 10, 2)
+        self._sequence, self._flags = numbers(plain, start + 4, 4), plain[:, start + 13]
+        self._check = numbers(plain, start + CHECKSUM_AT[layout.protocol], 2)
         self._covered = plain[:, start : layout.size]
         self._index: Numbers = np.arange(len(plain), dtype=np.int64)
+        self._steps = self._index * layout.segment
 
     def fill(self, packet: SuperPacket, first: int, count: int) -> None:
         """Write `count` segments of full size of a packet of this layout, from number `first` on."""
-        layout, head = self._layout, packet.template()
-        index = self._index[:count] + first
+        layout, head = self._layout, packet.template(first)
         self._head[:count] = np.frombuffer(head, np.uint8)
         self._data[:count] = packet.data(first, count)
-        if layout.version == 4:
-            numbers = index + int.from_bytes(head[4:6]) & 0xFFFF
-            head[4:6] = bytes(2)
-            self._number[:count] = numbers
-            self._header_check[:count] = -(numbers + total(head[: layout.start]) % MODULUS) % MODULUS
+        if packet.counts:
+            self._count(head, count)
         if layout.protocol == TCP:
             sequence = int.from_bytes(head[layout.start + 4 : layout.start + 8])
-            self._sequence[:count] = index * layout.segment + sequence & 0xFFFFFFFF
-            self._flags[:count] = packet.flags(1)
-            self._flags[0] = packet.flags(first)
-            self._flags[count - 1] = packet.flags(first + count - 1)
-        checks = -totals(self._covered[:count]) % MODULUS
-        checks[checks == 0] = MODULUS
-        self._check[:count] = checks
+            self._sequence[:count] = self._steps[:count] + sequence & 0xFFFFFFFF
+            self._flag(packet, first, count)
+        # 1 to 65,535: of the two zeros the one that is a checksum in UDP, too.
+        self._check[:count] = MODULUS - totals(self._covered[:count]) % MODULUS
 
+    def _count(self, head: bytearray, count: int) -> None:
+        """Let identifications count up from that of the first."""
+        number = int.from_bytes(head[4:6])
+        same = total(head[:4] + bytes(2) + head[6:10] + bytes(2) + head[12 : self._layout.start])
+        found = self._index[:count] + number & 0xFFFF
+        self._number[:count] = found
+        self._header_check[:count] = -(found + same % MODULUS) % MODULUS
 
-def _field(rows: Octets, place: int, kind: str) -> np.ndarray[tuple[int, ...], np.dtype[np.unsignedinteger]]:
-    size = np.dtype(kind).itemsize
-    return rows[:, place : place + size].view(kind)[:, 0]
+    def _flag(self, packet: SuperPacket, first: int, count: int) -> None:
+        """Where segments between the first and the last have other flags than the first, write them."""
+        own, last = packet.flags(first), packet.flags(first + count - 1)
+        if count > 2 and packet.flags(first + 1) != own:
+            self._flags[1 : count - 1] = packet.flags(first + 1)
+        if last != own:
+            self._flags[count - 1] = last
 
 
 def _layout(packet: memoryview, offload: Offload) -> Layout:
