@@ -47,6 +47,8 @@ _FAR: Final = 1 << 31
 _LOW: Final = np.uint64(0xFFFFFFFF)
 
 Numbers = npt.NDArray[np.uint64]
+#: Sequence numbers of a batch, each greater than the one before it; a range where none is missing.
+Sequences = range | Numbers
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -100,8 +102,25 @@ class _Receiving:
 
     def __init__(self, shape: Shape, inbox: bytearray) -> None:
         self.batch = Batch(shape, len(inbox) // shape.size, inbox)
-        self.lead = self.batch.wire[:, :LEAD].view(">u4")
         self.table: Table | None = None
+        wire = self.batch.wire
+        self._leads, self._spis, self._lows = numbers(wire, 0), numbers(wire, 0, 4), numbers(wire, 4, 4)
+        self._index = np.arange(self.batch.count, dtype=np.uint64)
+
+    def sequences(self, sa: InboundSa, count: int) -> Sequences | None:
+        """The sequence numbers, where all packets are of this SA, and each number is greater than the one
+        before it and than any that came before.
+
+        None where they are not. Then they are not wrong yet: the window knows, one by one.
+        """
+        leads, lead = self._leads[:count], int(self._leads[0])
+        if np.count_nonzero(leads != self._index[:count] + np.uint64(lead)):
+            # With gaps, or beyond the low half.
+            return _rising(sa, self._lows[:count]) if (self._spis[:count] == self._spis[0]).all() else None
+        first = sa.window.extend(lead & int(_LOW)) if sa.esn else lead & int(_LOW)
+        if first <= sa.window.top or first + count - 1 > LAST_SEQUENCE:
+            return None
+        return range(first, first + count)
 
 
 class Bulk:
@@ -153,10 +172,7 @@ class Bulk:
         if sa is None or sa.hosts is not None or size < sa.min_size or (size - sa.min_size) & sa.mask:
             return None
         receiving = self._receiving_for(sa, size)
-        lead, batch = receiving.lead[:count], receiving.batch
-        if not (lead[:, 0] == spi).all():
-            return None
-        sequences = _rising(sa, lead[:, 1])
+        batch, sequences = receiving.batch, receiving.sequences(sa, count)
         if sequences is None:
             return None
         if sa.esn:
@@ -165,7 +181,10 @@ class Bulk:
             sa.sealer.open_batch(batch, count)
         except IntegrityError:
             return None
-        sa.window.mark_rising(sequences)
+        if isinstance(sequences, range):
+            sa.window.mark_run(sequences[0], count)
+        else:
+            sa.window.mark_rising(sequences)
         sa.batches += 1
         sa.batched += count
         contents = tuple(self._contents(sa, receiving, sequences))
@@ -211,7 +230,7 @@ class Bulk:
         return self._tunnel.protect(sa, whole[number]).datagram
 
     def _contents(
-        self, sa: InboundSa, receiving: _Receiving, sequences: Numbers
+        self, sa: InboundSa, receiving: _Receiving, sequences: Sequences
     ) -> Iterator[Incoming | Refused | Joined]:
         count, plain = len(sequences), receiving.batch.plain
         table = _table(receiving, count)
@@ -252,27 +271,26 @@ class Bulk:
 
 
 def _rising(sa: InboundSa, low: npt.NDArray[np.unsignedinteger]) -> Numbers | None:
-    """The sequence numbers, where each is greater than the one before it and than any that came before.
-
-    None where they are not. Then they are not wrong yet: the window knows, one by one.
-    """
-    numbers = low.astype(np.int64)
-    steps = np.diff(numbers)
+    """The sequence found of these low halves, as `_Receiving.sequences`."""
+    found = low.astype(np.int64)
+    steps = np.diff(found)
     if sa.esn:
         steps &= 0xFFFFFFFF
-    first = sa.window.extend(int(numbers[0])) if sa.esn else int(numbers[0])
+    first = sa.window.extend(int(found[0])) if sa.esn else int(found[0])
     last = first + int(steps.sum())
     if first <= sa.window.top or last > LAST_SEQUENCE or not ((steps > 0) & (steps < _FAR)).all():
         return None
-    numbers[0] = 0
-    np.cumsum(steps, out=numbers[1:])
-    return numbers.view(np.uint64) + np.uint64(first)
+    found[0] = 0
+    np.cumsum(steps, out=found[1:])
+    return found.view(np.uint64) + np.uint64(first)
 
 
-def _write_aad(batch: Batch, count: int, spi: int, sequences: Numbers) -> None:
+def _write_aad(batch: Batch, count: int, spi: int, sequences: Sequences) -> None:
     """SPI and the 64-bit sequence number (RFC 4106 5, RFC 7634 2.1)."""
     batch.aad[:count, :4] = np.frombuffer(spi.to_bytes(4), np.uint8)
-    batch.aad[:count, 4:] = sequences.astype(">u8").view(np.uint8).reshape(count, 8)
+    if isinstance(sequences, range):
+        sequences = np.arange(sequences.start, sequences.stop, dtype=np.uint64)
+    numbers(batch.aad, 4)[:count] = sequences
 
 
 def _table(receiving: _Receiving, count: int) -> Table | None:
@@ -283,7 +301,7 @@ def _table(receiving: _Receiving, count: int) -> Table | None:
     plain = receiving.batch.plain
     first = plain[0].tobytes()
     end = unpad(first)
-    if not isinstance(end, DropReason) and (plain[:count, end:] == plain[0, end:]).all():
+    if not isinstance(end, DropReason) and not np.count_nonzero(plain[:count, end:] != plain[0, end:]):
         layout = tcp_layout(first[:end])
         if layout is not None and first[-1] == (4 if layout.version == 4 else 41):
             if receiving.table is None or receiving.table.layout != layout:

@@ -72,6 +72,15 @@ class ReplayWindow:
         self._places[last % np.uint64(self.size)] = last
         self.top = int(last[-1])
 
+    def mark_run(self, first: int, count: int) -> None:
+        """Record so many authenticated numbers from `first` on, which is greater than any that was marked."""
+        self.top = first + count - 1
+        found = np.arange(max(first, first + count - self.size), first + count, dtype=np.uint64)
+        place = int(found[0]) % self.size
+        fit = min(len(found), self.size - place)
+        self._places[place : place + fit] = found[:fit]
+        self._places[: len(found) - fit] = found[fit:]
+
     def extend(self, low: int) -> int:
         """The 64-bit sequence number that the transmitted low 32 bits most likely stand for (RFC 4303 A2.2).
 
