@@ -25,16 +25,20 @@ from node.esp.inner import ICMP, ICMPV6, UDP
 from node.esp.ip import echo_reply, udp_port
 from node.esp.segment import Layout
 from node.esp.tunnel import Incoming, Outgoing
-from node.esp.vnet import COMPLETE, Gso, Offload
+from node.esp.vnet import COMPLETE, Gso
 from node.model.message import Path
 from node.net import clock
-from node.net.steer import LEAST_OCTETS, Steer
+from node.net.steer import LEAST_OCTETS, Port, Steer
 from node.net.transport import Line
 from node.net.tun import Tun, TunGoneError
 from node.net.udp import UdpSocket
 
-#: Datagrams or packets handled in one wakeup before other work gets its turn.
+#: Datagrams or packets handled in one wakeup before other work gets its turn. What came or goes as a batch
+#: is as much.
 BATCH = 64
+#: Datagrams that are opened as a batch, at least, and octets of each: of fewer or smaller ones each by itself
+#: is quicker, and small ones hold no data that could be joined.
+LEAST_BATCH, LEAST_BATCHED = 4, 256
 
 #: Seconds without a wakeup after which what comes is taken to come alone.
 QUIET = 0.001
@@ -141,9 +145,9 @@ class Pump:
             count, done = (size // each, 0) if size else (0, 0)
             left -= count or 1
             self._alone = alone and count <= 1
-            if count > 1 and self._joins and port.steer(bytes(view[:LEAST_OCTETS])) is Steer.ESP:
-                self._flush()
-                done = count * each if plane.burst(count, each, path, tos) else 0
+            if count > 1:
+                left = 0
+                done = self._burst(port, count, each, path, tos)
             for at in range(done, size, each) if size else (0,):
                 datagram = bytes(view[at : at + each if at + each < size else size])
                 kind = port.steer(datagram)
@@ -153,6 +157,15 @@ class Pump:
                     self._other(kind, datagram, path)
         if not self._alone:
             self._flush()
+
+    def _burst(self, port: Port, count: int, each: int, path: Path, tos: int) -> int:
+        """Octets of the inbox that were taken as a batch: all but a smaller one at the end, or none."""
+        if count < LEAST_BATCH or each < LEAST_BATCHED or not self._joins:
+            return 0
+        if port.steer(bytes(self._view[:LEAST_OCTETS])) is not Steer.ESP:
+            return 0
+        self._flush()
+        return count * each if self._plane.burst(count, each, path, tos) else 0
 
     def on_tun(self) -> None:
         """Take what waits in the TUN device."""
@@ -170,22 +183,18 @@ class Pump:
                 if alone and offload is COMPLETE:
                     plane.packet(bytes(packet))
                     return
-                self._frame(packet, offload)
+                if offload.gso is not Gso.NONE:
+                    plane.super_packet(packet, offload)
+                    break
+                if offload.needs_checksum:
+                    complete(packet, offload.start, offload.offset)
+                plane.gather(bytes(packet))
             except TunGoneError as error:
                 self._device_gone(error)
                 break
             except DecodeError as error:
                 plane.lost(str(error), DropReason.INNER_MALFORMED)
         plane.flush()
-
-    def _frame(self, packet: memoryview, offload: Offload) -> None:
-        """Raises DecodeError where a packet and what is to be done with it do not agree."""
-        if offload.gso is not Gso.NONE:
-            self._plane.super_packet(packet, offload)
-            return
-        if offload.needs_checksum:
-            complete(packet, offload.start, offload.offset)
-        self._plane.gather(bytes(packet))
 
     @property
     def _joins(self) -> bool:

@@ -113,8 +113,8 @@ class _Receiving:
 
         None where they are not. Then they are not wrong yet: the window knows, one by one.
         """
-        leads, lead = self._leads[:count], int(self._leads[0])
-        if np.count_nonzero(leads != self._index[:count] + np.uint64(lead)):
+        lead = int(self._leads[0])
+        if np.count_nonzero(self._leads[:count] - self._index[:count] != self._leads[0]):
             # With gaps, or beyond the low half.
             return _rising(sa, self._lows[:count]) if (self._spis[:count] == self._spis[0]).all() else None
         first = sa.window.extend(lead & int(_LOW)) if sa.esn else lead & int(_LOW)

@@ -33,7 +33,7 @@ def totals(rows: Octets) -> Numbers:
     size = rows.shape[1]
     whole = size & ~3
     # Little-endian words: the sum has its octets the other way round, which 256 times it puts right.
-    found: Numbers = rows[:, :whole].view("<u4").sum(axis=1, dtype=np.uint64).view(np.int64)
+    found: Numbers = np.add.reduce(rows[:, :whole].view("<u4"), axis=1, dtype=np.uint64).view(np.int64)
     for place in range(whole, size):
         found += rows[:, place].astype(np.int64) << 8 * (place & 1)
     found *= 256
