@@ -47,6 +47,8 @@ FIGURES: Mapping[str, Figure] = {
     "cpu_b": Figure("CPU, receiver", "s/Gbit", False, 2),
     "cipher_a": Figure("sender / bare cipher", "times", False, 1),
     "cipher_b": Figure("receiver / bare cipher", "times", False, 1),
+    "memory_a": Figure("memory, sender", "MiB", False, 1),
+    "memory_b": Figure("memory, receiver", "MiB", False, 1),
 }
 
 Figures = dict[str, float]
@@ -151,6 +153,7 @@ def one_stream(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
         figures |= {"cpu_a": cpu[0] / gigabits, "cpu_b": cpu[1] / gigabits}
         ratios = floors[cipher].ratios(found, acks, cpu)
         figures |= {"cipher_a": ratios[0], "cipher_b": ratios[1]}
+        figures |= {f"memory_{end.name}": place.memory(end) / 2**20 for end in place.ends}
     return figures
 
 

@@ -145,12 +145,26 @@ class Place:
         """Seconds of CPU, user and system, that the peer's processes at this end and all that descend from
         them have used so far.
         """
+        return sum(one.ticks for one in self._processes(end)) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, end: End) -> int:
+        """Octets that the same processes have in memory."""
+        found = 0
+        for one in self._processes(end):
+            try:
+                found += readings.memory(Path(f"/proc/{one.pid}/smaps_rollup").read_text())
+            except (FileNotFoundError, ProcessLookupError):
+                # It has ended meanwhile.
+                continue
+        return found
+
+    def _processes(self, end: End) -> list[readings.Process]:
         every = processes()
         ours: set[int] = set()
         for one in self.running:
             if one.end is end:
                 ours |= readings.family(every, one.popen.pid)
-        return sum(one.ticks for one in every if one.pid in ours) / os.sysconf("SC_CLK_TCK")
+        return [one for one in every if one.pid in ours]
 
     def inner_packets(self, end: End) -> int:
         """Packets that have left this end by an inner device so far."""

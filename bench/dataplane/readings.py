@@ -7,6 +7,7 @@ from typing import Any
 
 _TIME = re.compile(r"\btime=([0-9.]+) ms")
 _SENT = re.compile(r"(\d+) packets transmitted, (\d+) (?:packets )?received")
+_PSS = re.compile(r"^Pss: +(\d+) kB$", re.MULTILINE)
 _CHILD = re.compile(r"\bINSTALLED, [A-Z-]*TUNNEL[A-Za-z-]*, ESP:(\S+)")
 
 
@@ -102,6 +103,14 @@ def process(text: str) -> Process:
         return Process(int(head.split()[0]), int(fields[1]), int(fields[3]), ticks)
     except (IndexError, ValueError) as error:
         raise ValueError(f"/proc/PID/stat: {text[:80]!r}") from error
+
+
+def memory(text: str) -> int:
+    """Octets that a process has in memory, of pages that several share its part: /proc/PID/smaps_rollup."""
+    found = _PSS.search(text)
+    if found is None:
+        raise ValueError(f"/proc/PID/smaps_rollup: {text[:80]!r}")
+    return int(found[1]) * 1024
 
 
 def family(processes: list[Process], root: int) -> frozenset[int]:

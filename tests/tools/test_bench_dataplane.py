@@ -187,6 +187,13 @@ ipsec0:123456789012345 2  0    0    0     0          0         0        3      6
 """
 
 
+def test_memory_of_a_process() -> None:
+    text = "55d0-7ffe ---p 00000000 00:00 0 [rollup]\nRss:   4000 kB\nPss:   1500 kB\nPss_Dirty:   900 kB\n"
+    assert readings.memory(text) == 1500 * 1024
+    with pytest.raises(ValueError, match="smaps_rollup"):
+        readings.memory("Rss: 4000 kB\n")
+
+
 def test_packets_that_devices_have_sent() -> None:
     assert readings.sent_packets(_DEVICES, frozenset({"lo", "eth0"})) == 60
     assert readings.sent_packets(_DEVICES, frozenset()) == 69
@@ -511,6 +518,7 @@ def test_one_round_of_the_node_and_of_the_bare_pair(tmp_path: Path) -> None:
     assert values["node-gcm", "ping_median"] > values["veth", "ping_median"] > 0
     # A node does all that the cipher does, and more.
     assert min(values["node-gcm", "cipher_a"], values["node-gcm", "cipher_b"]) > 1
+    assert min(values["node-gcm", "memory_a"], values["node-gcm", "memory_b"]) > 10
     assert ("veth", "cpu_a") not in values
     assert "| node-gcm / veth |" in out
     ElementTree.parse(tmp_path / "x.svg")
