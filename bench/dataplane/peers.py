@@ -109,13 +109,18 @@ class Node(Peer):
 
     def start(self, place: Place, pki: Path) -> None:
         """The responder first: who finds nobody tries again half a second later."""
-        for role, end in (("responder", place.b), ("initiator", place.a)):
-            path = end.directory / "node.yaml"
-            path.write_text(yaml.safe_dump(self.config(role, end, place.other(end), pki)))
-            argv = (sys.executable, "-m", "node", "--config", str(path), "--name", f"{self.name}-{end.name}")
-            clean = ("env", *self.unset(), "-C", str(self.tree), *argv)
-            running = place.start(end, "node", clean, {"PYTHONPATH": str(self.tree)})
-            place.wait(partial(_listens, running), f"{role} listens")
+        for end in (place.b, place.a):
+            self.begin(place, end, pki)
+
+    def begin(self, place: Place, end: End, pki: Path) -> None:
+        """One end, as responder (`b`) or initiator. Raises Failed."""
+        role = "initiator" if end is place.a else "responder"
+        path = end.directory / "node.yaml"
+        path.write_text(yaml.safe_dump(self.config(role, end, place.other(end), pki)))
+        argv = (sys.executable, "-m", "node", "--config", str(path), "--name", f"{self.name}-{end.name}")
+        clean = ("env", *self.unset(), "-C", str(self.tree), *argv)
+        running = place.start(end, "node", clean, {"PYTHONPATH": str(self.tree)})
+        place.wait(partial(_listens, running), f"{role} listens")
 
     def unset(self) -> tuple[str, ...]:
         """What `env` is to forget: settings in the environment are for our own tree, others may not have
@@ -182,34 +187,42 @@ class StrongSwan(Peer):
         return first_version(("swanctl", "--help"))
 
     def start(self, place: Place, pki: Path) -> None:
-        """Both daemons, each with a /run of its own; the configuration by vici."""
-        for end in place.ends:
-            directory = end.directory / "swanctl"
-            for name in ("x509", "x509ca", "private"):
-                (directory / name).mkdir(parents=True)
-            shutil.copy(pki / "ca-cert.pem", directory / "x509ca")
-            shutil.copy(pki / f"{end.name}-cert.pem", directory / "x509")
-            shutil.copy(pki / f"{end.name}-key.pem", directory / "private")
-            connection = self.connection(end, place.other(end))
-            (directory / "swanctl.conf").write_text(swanctl_conf([connection]))
-            (end.directory / "strongswan.conf").write_text(strongswan_conf(end.directory / "vici"))
-            command(("ip", "-n", end.namespace, "addr", "add", f"{end.inner}/32", "dev", "lo"))
-            alone = 'mount -t tmpfs tmpfs /run && exec "$@"'
-            place.start(
-                end,
-                "charon",
-                ("unshare", "--mount", "sh", "-c", alone, "sh", "charon-systemd"),
-                {"STRONGSWAN_CONF": str(end.directory / "strongswan.conf")},
-            )
-        for end in place.ends:
-            place.wait((end.directory / "vici").exists, f"charon at {end.name} listens")
-            self.swanctl(place, end, "--load-all", "--noprompt")
-        self.swanctl(place, place.a, "--initiate", "--child", CHILD, "--timeout", "10")
+        """Both daemons."""
+        for end in (place.b, place.a):
+            self.begin(place, end, pki)
+
+    def begin(self, place: Place, end: End, pki: Path) -> None:
+        """One daemon with a /run of its own, and the configuration by vici; `a` initiates. Raises Failed."""
+        directory = end.directory / "swanctl"
+        for name in ("x509", "x509ca", "private"):
+            (directory / name).mkdir(parents=True)
+        shutil.copy(pki / "ca-cert.pem", directory / "x509ca")
+        shutil.copy(pki / f"{end.name}-cert.pem", directory / "x509")
+        shutil.copy(pki / f"{end.name}-key.pem", directory / "private")
+        connection = self.connection(end, place.other(end))
+        (directory / "swanctl.conf").write_text(swanctl_conf([connection]))
+        (end.directory / "strongswan.conf").write_text(strongswan_conf(end.directory / "vici"))
+        command(("ip", "-n", end.namespace, "addr", "add", f"{end.inner}/32", "dev", "lo"))
+        alone = 'mount -t tmpfs tmpfs /run && exec "$@"'
+        place.start(
+            end,
+            "charon",
+            ("unshare", "--mount", "sh", "-c", alone, "sh", "charon-systemd"),
+            {"STRONGSWAN_CONF": str(end.directory / "strongswan.conf")},
+        )
+        place.wait((end.directory / "vici").exists, f"charon at {end.name} listens")
+        self.swanctl(place, end, "--load-all", "--noprompt")
+        if end is place.a:
+            self.swanctl(place, end, "--initiate", "--child", CHILD, "--timeout", "10")
 
     def check(self, place: Place) -> None:
         """One Child SA, with our algorithms."""
+        self.check_end(place, place.a)
+
+    def check_end(self, place: Place, end: End) -> None:
+        """As `check`, by what the daemon at this end says."""
         assert self.cipher is not None
-        told = readings.child_suite(self.swanctl(place, place.a, "--list-sas"))
+        told = readings.child_suite(self.swanctl(place, end, "--list-sas"))
         if told != self.cipher.told:
             raise Failed(f"{self.name}: the Child SA has {told}, not {self.cipher.told}")
 
@@ -237,6 +250,40 @@ class StrongSwan(Peer):
         }
         uri = ("--uri", f"unix://{end.directory / 'vici'}")
         return place.run(end, ("swanctl", *arguments, *uri), environment=environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed(Peer):
+    """Our node at one end, `a` or `b`, and charon at the other."""
+
+    ours: str
+
+    @property
+    def node(self) -> Node:
+        """Our end."""
+        return Node(self.name, self.title, self.cipher)
+
+    @property
+    def charon(self) -> StrongSwan:
+        """The other one."""
+        return StrongSwan(self.name, self.title, self.cipher)
+
+    def missing(self) -> str:
+        """What charon needs."""
+        return self.charon.missing()
+
+    def version(self) -> str:
+        """Of both."""
+        return f"{self.node.version()}, {self.charon.version()}"
+
+    def start(self, place: Place, pki: Path) -> None:
+        """The responder, `b`, first."""
+        for end in (place.b, place.a):
+            (self.node if end.name == self.ours else self.charon).begin(place, end, pki)
+
+    def check(self, place: Place) -> None:
+        """As charon tells it."""
+        self.charon.check_end(place, place.b if self.ours == "a" else place.a)
 
 
 def strongswan_conf(vici: Path) -> str:
@@ -361,6 +408,8 @@ PEERS: tuple[Peer, ...] = (
     StrongSwan("strongswan-gcm", "strongSwan libipsec, AES-256-GCM", Cipher.GCM),
     StrongSwan("strongswan-chacha", "strongSwan libipsec, ChaCha20-Poly1305", Cipher.CHACHA),
     StrongSwan("strongswan-cbc", "strongSwan libipsec, AES-256-CBC+HMAC", Cipher.CBC),
+    Mixed("mixed-to", "our node to strongSwan, AES-256-GCM", Cipher.GCM, "a"),
+    Mixed("mixed-from", "strongSwan to our node, AES-256-GCM", Cipher.GCM, "b"),
     WireGuardGo("wireguard-go", "wireguard-go", Cipher.CHACHA),
     OpenVpn("openvpn", "OpenVPN UDP, AES-256-GCM, no DCO", Cipher.GCM),
     Veth("veth", "bare veth", None),
@@ -369,19 +418,23 @@ PEERS: tuple[Peer, ...] = (
 
 def compared(peers: tuple[Peer, ...]) -> list[tuple[Peer, Peer]]:
     """Which of ours is held against which other: the same cipher, and AES-256-GCM against all but strongSwan
-    with another one.
+    with another one; our node with strongSwan against strongSwan alone.
     """
     ours = [peer for peer in peers if peer in OURS]
-    return [
+    pairs = [
         (our, other)
         for our in ours
         for other in peers
         if other not in ours
+        and not isinstance(other, Mixed)
         and (
             other.cipher is our.cipher
             or (our.cipher is Cipher.GCM and not isinstance(other, StrongSwan | Node))
         )
     ]
+    mixed = [peer for peer in peers if isinstance(peer, Mixed)]
+    alone = [peer for peer in peers if isinstance(peer, StrongSwan)]
+    return pairs + [(one, other) for one in mixed for other in alone if one.cipher is other.cipher]
 
 
 def chosen(names: tuple[str, ...], trees: tuple[tuple[str, str], ...] = ()) -> tuple[Peer, ...]:

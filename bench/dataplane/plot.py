@@ -17,7 +17,14 @@ _PANEL, _NAMES, _NUMBERS = 620, 142, 84
 _LINE, _TOP, _BOTTOM, _MARGIN = 20, 46, 26, 24
 _COLUMNS = 2
 #: The colour of a peer, by how its name begins.
-_COLOURS = {"node": "blue", "strongswan": "green", "wireguard": "purple", "openvpn": "orange", "veth": "dim"}
+_COLOURS = {
+    "node": "blue",
+    "strongswan": "green",
+    "mixed": "blue",
+    "wireguard": "purple",
+    "openvpn": "orange",
+    "veth": "dim",
+}
 #: Further nodes.
 _OTHER = "red"
 #: Where an axis may have a line, in each power of ten.
