@@ -17,13 +17,14 @@ Rules:
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
+
 from node.daemon.dataplane import DataPlane, Origin
 from node.errors import DecodeError, DropReason
 from node.esp.checksum import complete
-from node.esp.coalesce import Joined, intact, tcp_layout
+from node.esp.coalesce import Joined, Table, tcp_layout
 from node.esp.inner import ICMP, ICMPV6, UDP
 from node.esp.ip import echo_reply, udp_port
-from node.esp.segment import Layout
 from node.esp.tunnel import Incoming, Outgoing
 from node.esp.vnet import COMPLETE, Gso
 from node.model.message import Path
@@ -39,6 +40,8 @@ BATCH = 64
 #: Datagrams that are opened as a batch, at least, and octets of each: of fewer or smaller ones each by itself
 #: is quicker, and small ones hold no data that could be joined.
 LEAST_BATCH, LEAST_BATCHED = 4, 256
+#: Packets of one flow that are joined, at least.
+LEAST_JOINED = 8
 
 #: Seconds without a wakeup after which what comes is taken to come alone.
 QUIET = 0.001
@@ -114,7 +117,9 @@ class Pump:
         # When the last wakeup was, by port, and that of the TUN device.
         self._udp_woke = dict.fromkeys(self._ports, -QUIET)
         self._tun_woke = -QUIET
-        self._held: tuple[bytes, Layout] | None = None
+        # Packets of the layout of the table, which may be joined; what was joined, and may get an end yet.
+        self._held: list[bytes] = []
+        self._table: Table | None = None
         self._joined: Joined | None = None
         self._tun: Tun | None = None
         self._view = memoryview(plane.inbox)
@@ -209,34 +214,47 @@ class Pump:
             self._write(packet)
             return
         layout = tcp_layout(packet) if self._joins else None
+        if self._held and (self._table is None or self._table.layout != layout):
+            self._join()
+        if layout is not None and self._joined is not None and self._joined.add(packet, layout):
+            return
+        if self._joined is not None:
+            self._flush()
         if layout is None:
-            self._flush()
             self._write(packet)
-        elif not self._follows(packet, layout):
-            self._flush()
-            self._held = packet, layout
+            return
+        if self._table is None or self._table.layout != layout:
+            self._table = Table(np.zeros((BATCH, layout.size), np.uint8), layout)
+        self._held.append(packet)
+        if len(self._held) == BATCH:
+            self._join()
 
     def _deliver_joined(self, joined: Joined) -> None:
         self._flush()
         self._joined = joined
 
-    def _follows(self, packet: bytes, layout: Layout) -> bool:
-        """Whether the packet was joined to what waits."""
-        if self._held is not None:
-            joined = Joined.begin(*self._held)
-            if not (joined.add(packet, layout) and intact(*self._held)):
-                return False
-            self._joined, self._held = joined, None
-            return True
-        return self._joined is not None and self._joined.add(packet, layout)
+    def _join(self) -> None:
+        """Join what is held, and hand it over to the kernel, but for the last that was joined."""
+        held, table = self._held, self._table
+        self._held = []
+        if table is None or len(held) < LEAST_JOINED:
+            for packet in held:
+                self._write(packet)
+            return
+        table.fill(held)
+        for run in table.runs(len(held)):
+            self._flush()
+            if run.end - run.first > 1:
+                self._joined = table.joined(run)
+            else:
+                self._write(held[run.first])
 
     def _flush(self) -> None:
-        """Hand what waits for more to join it over to the kernel."""
-        held, joined = self._held, self._joined
-        self._held = self._joined = None
-        if held is not None:
-            self._write(held[0])
-        elif joined is not None:
+        """Hand what waits for more over to the kernel."""
+        if self._held:
+            self._join()
+        joined, self._joined = self._joined, None
+        if joined is not None:
             self._write_joined(joined)
 
     def _write(self, packet: bytes) -> None:

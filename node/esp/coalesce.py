@@ -11,7 +11,7 @@ Rules:
 2. Whatever is not joined goes on by itself, in order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -86,7 +86,7 @@ def _counting(layout: Layout) -> tuple[slice, ...]:
 
 
 class Joined:
-    """A super-packet in the making, of one packet with `head` and `data` at first, or of several already.
+    """A super-packet in the making, of several packets, the first of which had `head`.
 
     `follow` is the number of octets of data in it.
     """
@@ -100,12 +100,6 @@ class Joined:
         self._number = int.from_bytes(head[4:6])
         self._flags, self._data = last_flags, follow
         self.count = -(-follow // layout.segment)
-
-    @classmethod
-    def begin(cls, packet: bytes, layout: Layout) -> "Joined":
-        """Of one packet."""
-        head, data = packet[: layout.header], packet[layout.header :]
-        return cls(layout, head, packet[layout.start + 13], [data], len(data))
 
     @property
     def closed(self) -> bool:
@@ -203,16 +197,18 @@ class Table:
         self._data = plain[:, layout.header : layout.size]
         self._together = np.empty_like(self._data, order="C")
 
+    def fill(self, packets: Sequence[bytes]) -> None:
+        """Write packets of this layout into the first rows."""
+        self._rows[: len(packets)] = np.frombuffer(b"".join(packets), np.uint8).reshape(len(packets), -1)
+
     def runs(self, count: int) -> Iterator[Run]:
-        """The first `count` rows in runs that may be joined."""
-        first = 0
-        if self._one(count):
-            yield Run(0, count)
-            return
-        for end in np.flatnonzero(~self._joins(count)).tolist():
-            yield Run(first, end + 1)
-            first = end + 1
-        yield Run(first, count)
+        """The first `count` rows in runs that may be joined, none larger than an IP packet may be."""
+        most, first = (_LARGEST - self.layout.header) // self.layout.segment, 0
+        ends = [] if self._one(count) else np.flatnonzero(~self._joins(count)).tolist()
+        for last in (*ends, count - 1):
+            for begin in range(first, last + 1, most):
+                yield Run(begin, min(begin + most, last + 1))
+            first = last + 1
 
     def joined(self, run: Run) -> Joined:
         """The rows of a run of several."""
