@@ -2,6 +2,7 @@
 SDK.
 """
 
+import atexit
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from lab.console import Console, Style
 from lab.errors import EnvironmentNotReady
 from lab.events import NodeEvent, Told
 from lab.lifecycle import Outcome, Runner
+from tests.lab.prefork import Prefork
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "lab" / "schemas" / "output.schema.json").read_text())
@@ -59,6 +61,14 @@ def unique(prefix: str = "t") -> str:
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
+@cache
+def _prefork() -> Prefork:
+    """What runs command lines for this process, from the first one on."""
+    made = Prefork.begin()
+    atexit.register(made.close)
+    return made
+
+
 def finish(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command in the project's directory to its end, with nothing to read."""
     return subprocess.run(
@@ -75,7 +85,7 @@ def finish(command: Sequence[str], environment: dict[str, str]) -> subprocess.Co
 
 @dataclass(frozen=True, slots=True)
 class Cli:
-    """`python -m lab` with a home of its own and without our environment's settings."""
+    """`ipseclab` with a home of its own and without our environment's settings."""
 
     home: Path
 
@@ -87,7 +97,7 @@ class Cli:
 
     def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end; `more` are environment variables."""
-        return finish([sys.executable, "-m", "lab", *arguments], self.environment(**more))
+        return _prefork().run(arguments, self.environment(**more), PATIENCE)
 
     def json(self, *arguments: str, rc: int = 0) -> dict[str, Any]:
         """The envelope that a verb writes, checked against the schema."""
@@ -99,7 +109,7 @@ class Cli:
         return document
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """The same in the background, with pipes."""
+        """`python -m lab` in the background, with pipes."""
         return subprocess.Popen(
             [sys.executable, "-m", "lab", *arguments],
             env=self.environment(),
