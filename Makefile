@@ -63,6 +63,8 @@ shell: $(STAMP) ## a shell in a node (NODE=responder)
 	@$(BIN)/ipseclab shell $(NODE) $(ARGS)
 
 test: $(STAMP) ## all tests, with the Docker scenarios where there is an engine
+	@# Hundreds of nodes and commands are started; none is to compile again what all import, whatever PYTHON* says.
+	@$(BIN)/python -m compileall -q $(SOURCES)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(ARGS)
 
 test-long: $(STAMP) ## 100,000 hostile datagrams of each kind, floods, fuzzing: minutes (docs/measurements.md)
