@@ -67,7 +67,7 @@ test: $(STAMP) ## all tests, with the Docker scenarios where there is an engine
 	@$(BIN)/python -m compileall -q $(SOURCES)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(ARGS)
 
-test-long: $(STAMP) ## 100,000 hostile datagrams of each kind, floods, fuzzing: minutes (docs/measurements.md)
+test-long: $(STAMP) ## 100,000 hostile datagrams of each kind, fuzzing, every scenario on every backend: hours
 	@$(BIN)/python -m pytest -m long tests/long $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, known vulnerabilities of the locked packages
