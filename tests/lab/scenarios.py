@@ -5,7 +5,7 @@ those that a backend can change, one of every kind at least; `make test-long` ru
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,17 +36,22 @@ def _whole() -> str:
     return "process" if why_no_namespaces() else "netns"
 
 
-def _places(short: bool) -> Iterator[object]:
+def _runs(short: bool) -> Iterator[tuple[str, str]]:
     whole = _whole()
-    for backend in BACKENDS:
-        (name,) = backend.values
+    for name in _MARKS:
         for scenario in library.names():
             if short == (name == whole or scenario in EVERYWHERE):
-                yield pytest.param(name, scenario, marks=backend.marks, id=f"{name}-{scenario}")
+                yield name, scenario
 
 
+_MARKS = {str(backend.values[0]): backend.marks for backend in BACKENDS}
 #: Backend and scenario of every run: those of `make test`, and the rest.
-SHORT, REST = tuple(_places(True)), tuple(_places(False))
+SHORT, REST = tuple(_runs(True)), tuple(_runs(False))
+
+
+def parameters(runs: Iterable[tuple[str, str]]) -> list[object]:
+    """These runs for pytest, each with what its backend needs."""
+    return [pytest.param(*run, marks=_MARKS[run[0]], id="-".join(run)) for run in runs]
 
 
 def judge(cli: Cli, backend: str, lab: str, scenario: str) -> None:

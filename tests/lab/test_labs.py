@@ -9,18 +9,17 @@ from tests.lab import scenarios
 from tests.lab.conftest import Cli, RunningLab
 
 
-@pytest.mark.parametrize(("backend", "scenario"), scenarios.SHORT)
+@pytest.mark.parametrize(("backend", "scenario"), scenarios.parameters(scenarios.SHORT))
 def test_scenario(cli: Cli, lab_name: Callable[[str], str], backend: str, scenario: str) -> None:
     scenarios.judge(cli, backend, lab_name(backend), scenario)
 
 
 def test_every_scenario_is_run_and_some_on_every_backend() -> None:
     """None is left out by its name, nor run twice: what `make test` leaves out is in `make test-long`."""
-    short, rest = ([param.values for param in chosen] for chosen in (scenarios.SHORT, scenarios.REST))
     every = {(backend, name) for backend in ("docker", "netns", "process") for name in library.names()}
-    assert len(short) + len(rest) == len(every)
-    assert {*short, *rest} == every
-    assert {name for _, name in short} == set(library.names())
+    assert len(scenarios.SHORT) + len(scenarios.REST) == len(every)
+    assert {*scenarios.SHORT, *scenarios.REST} == every
+    assert {name for _, name in scenarios.SHORT} == set(library.names())
     assert set(scenarios.EVERYWHERE) < set(library.names())
 
 

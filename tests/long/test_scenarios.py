@@ -12,6 +12,6 @@ __all__ = ["cli", "lab_name"]
 pytestmark = pytest.mark.long
 
 
-@pytest.mark.parametrize(("backend", "scenario"), scenarios.REST)
+@pytest.mark.parametrize(("backend", "scenario"), scenarios.parameters(scenarios.REST))
 def test_scenario(cli: Cli, lab_name: Callable[[str], str], backend: str, scenario: str) -> None:
     scenarios.judge(cli, backend, lab_name(backend), scenario)
