@@ -20,7 +20,6 @@ import jsonschema
 import pytest
 
 from lab.backends import choose
-from lab.backends.base import Removed
 from lab.backends.netns import NetnsBackend
 from lab.checks import Record
 from lab.console import Console, Style
@@ -127,13 +126,17 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return Cli(tmp_path_factory.mktemp("home"))
 
 
-def remove(home: Path, backend: str, lab: str) -> Removed:
-    """What `down` does, without a process of its own: clearing up is not what is tested. What there was."""
+def remove(home: Path, backend: str, lab: str) -> list[tuple[str, str]]:
+    """What `down` does, without a process of its own: clearing up is not what is tested. The kinds and names
+    of what there was.
+    """
+    things: list[tuple[str, str]] = []
     with pytest.MonkeyPatch.context() as place:
         place.setenv("IPSECLAB_HOME", str(home))
-        (found,) = choose.candidates(backend, print)
-        with closing(found), found.lock(lab):
-            return found.remove(lab, keep_pki=False)
+        for found in choose.candidates(backend, print):
+            with closing(found), found.lock(lab):
+                things += found.remove(lab, keep_pki=False).things
+    return things
 
 
 @pytest.fixture
