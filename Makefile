@@ -63,9 +63,11 @@ shell: $(STAMP) ## a shell in a node (NODE=responder)
 	@$(BIN)/ipseclab shell $(NODE) $(ARGS)
 
 test: $(STAMP) ## all tests, with the Docker scenarios where there is an engine
+	@# Hundreds of nodes and commands are started; none is to compile again what all import, whatever PYTHON* says.
+	@$(BIN)/python -m compileall -q $(SOURCES)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) $(ARGS)
 
-test-long: $(STAMP) ## 100,000 hostile datagrams of each kind, floods, fuzzing: minutes (docs/measurements.md)
+test-long: $(STAMP) ## 100,000 hostile datagrams of each kind, fuzzing, every scenario on every backend: hours
 	@$(BIN)/python -m pytest -m long tests/long $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, known vulnerabilities of the locked packages

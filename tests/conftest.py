@@ -6,7 +6,7 @@ import pytest
 
 
 @cache
-def _why_no_engine() -> str:
+def why_no_engine() -> str:
     """Empty where a Docker engine answers, else one line that says why not."""
     import docker
     from docker.errors import DockerException
@@ -25,5 +25,5 @@ def _why_no_engine() -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests that need an engine, with the reason, where there is none."""
-    if item.get_closest_marker("docker") is not None and (reason := _why_no_engine()):
+    if item.get_closest_marker("docker") is not None and (reason := why_no_engine()):
         pytest.skip(reason)

@@ -11,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("node", "ca", "lab", "yamlschema", "linetalk")
@@ -117,7 +118,13 @@ def modules(root: Path, packages: tuple[str, ...] = PACKAGES) -> Iterator[Module
             is_package = path.name == "__init__.py"
             parts = relative.parent.parts if is_package else relative.with_suffix("").parts
             text = path.read_text(encoding="utf-8")
-            yield Module(".".join(parts), relative.as_posix(), text, ast.parse(text), is_package)
+            yield Module(".".join(parts), relative.as_posix(), text, _tree(text), is_package)
+
+
+@cache
+def _tree(text: str) -> ast.Module:
+    """A module's syntax, once for all rules: they only look at it."""
+    return ast.parse(text)
 
 
 def _absolute(module: Module, node: ast.ImportFrom) -> str:

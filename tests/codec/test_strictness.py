@@ -103,22 +103,27 @@ class Verbatim(Element):
         return self.contents
 
 
-def with_replaced(octets: bytes, number: int, other: bytes, *, whole: bool) -> bytes:
-    """The message with `other` in place of its element (or of the contents of its element) `number`."""
+def each_replaced(octets: bytes, other: bytes, *, whole: bool) -> Iterator[bytes]:
+    """The message with `other` in place of one of its elements (or of its contents), for each of them."""
     (message,) = parse(octets)
-    for parent in elements(message):
-        for place, part in enumerate(parent.parts):
-            if number == 0:
-                parent.parts[place] = (
-                    Verbatim(b"", other, []) if whole else Element(part.identifier, other, [])
-                )
-                return message.octets()
-            number -= 1
-    raise IndexError(number)
+    yield from _replaced_in(message, other, whole)
 
 
-def count(octets: bytes) -> int:
-    return sum(1 for _ in elements(parse(octets)[0])) - 1
+def _replaced_in(parent: Element, other: bytes, whole: bool) -> Iterator[bytes]:
+    """The element, with each of those inside it replaced in turn."""
+    parts = [part.octets() for part in parent.parts]
+    for place, part in enumerate(parent.parts):
+        before, after = b"".join(parts[:place]), b"".join(parts[place + 1 :])
+        own = other if whole else part.identifier + tlv(0, other)[1:]
+        for inside in (own, *_replaced_in(part, other, whole)):
+            yield parent.identifier + tlv(0, before + inside + after)[1:]
+
+
+def test_each_element_is_replaced() -> None:
+    octets = SAMPLES["every payload"]
+    found = list(each_replaced(octets, b"", whole=True))
+    assert len(found) == len(list(elements(parse(octets)[0]))) - 1 > 100
+    assert octets not in found
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -129,17 +134,15 @@ def test_bad_der_as_the_whole_message(name: str) -> None:
 @pytest.mark.parametrize("whole", [True, False], ids=["element", "contents"])
 @pytest.mark.parametrize("name", BAD)
 def test_bad_der_in_place_of_each_element(name: str, whole: bool) -> None:
-    octets = SAMPLES["every payload"]
-    for number in range(count(octets)):
-        replaced = with_replaced(octets, number, BAD[name], whole=whole)
+    for replaced in each_replaced(SAMPLES["every payload"], BAD[name], whole=whole):
         if len(replaced) <= MAX_DATAGRAM:
             read(replaced)
 
 
 @pytest.mark.parametrize("name", sorted(set(BAD) - {"empty"}))
 def test_bad_der_in_place_of_each_field_of_the_founding_message(name: str) -> None:
-    octets = SAMPLES["founding IKE_SA_INIT"]
-    assert [n for n in range(count(octets)) if read(with_replaced(octets, n, BAD[name], whole=True))] == []
+    replaced = each_replaced(SAMPLES["founding IKE_SA_INIT"], BAD[name], whole=True)
+    assert [n for n, octets in enumerate(replaced) if read(octets)] == []
 
 
 @pytest.mark.parametrize("name", SAMPLES)

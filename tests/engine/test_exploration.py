@@ -6,15 +6,15 @@ from tests.engine.explore import COMMANDS, WIDE, Broken, Limits, explore, judge,
 
 #: Commands that meet, and how deep every schedule of them is tried here; `make test-long` goes further.
 MEETINGS = {
-    "rekeys of the Child SA": (["rekey Child SA"], 6),
-    "rekeys of the IKE SA": (["rekey IKE SA"], 5),
-    "rekey and delete of the Child SA": (["rekey Child SA", "delete Child SA"], 4),
-    "rekey and delete of the IKE SA": (["rekey IKE SA", "delete IKE SA"], 4),
-    "both kinds of rekey": (["rekey Child SA", "rekey IKE SA"], 4),
-    "reauthentication and rekey of the Child SA": (["reauthenticate IKE SA", "rekey Child SA"], 4),
-    "reauthentication and rekey of the IKE SA": (["reauthenticate IKE SA", "rekey IKE SA"], 4),
-    "reauthentication and delete of the Child SA": (["reauthenticate IKE SA", "delete Child SA"], 4),
-    "reauthentication and delete of the IKE SA": (["reauthenticate IKE SA", "delete IKE SA"], 4),
+    "rekeys of the Child SA": (["rekey Child SA"], 5),
+    "rekeys of the IKE SA": (["rekey IKE SA"], 4),
+    "rekey and delete of the Child SA": (["rekey Child SA", "delete Child SA"], 3),
+    "rekey and delete of the IKE SA": (["rekey IKE SA", "delete IKE SA"], 3),
+    "both kinds of rekey": (["rekey Child SA", "rekey IKE SA"], 3),
+    "reauthentication and rekey of the Child SA": (["reauthenticate IKE SA", "rekey Child SA"], 3),
+    "reauthentication and rekey of the IKE SA": (["reauthenticate IKE SA", "rekey IKE SA"], 3),
+    "reauthentication and delete of the Child SA": (["reauthenticate IKE SA", "delete Child SA"], 3),
+    "reauthentication and delete of the IKE SA": (["reauthenticate IKE SA", "delete IKE SA"], 3),
 }
 #: Random schedules of each seed.
 COUNT = 60

@@ -310,16 +310,16 @@ def test_everything_comes_twice_within_ten(seed: int) -> None:
 
 
 def test_a_fifth_of_all_datagrams_is_lost_each_way() -> None:
-    """At least 995 of 1,000 handshakes with IKE_AUTH in 3 + 3 fragments."""
+    """199 of 200 handshakes with IKE_AUTH in 3 + 3 fragments; `make test-long` does a thousand."""
     rng = random.Random(7383)
     up = 0
-    for _ in range(1_000):
+    for _ in range(200):
         pair = cutting_pair()
         pair.initiate()
         pair.pass_time(200, keep=lambda datagram: rng.random() >= 0.2)
         up += pair.initiator.names().count(E.IKE_SA_ESTABLISHED)
         assert held(pair.initiator) == held(pair.responder) == 0
-    assert up >= 995
+    assert up >= 199
 
 
 # -- sets of fragments ---------------------------------------------------------------------------------------

@@ -28,15 +28,8 @@ SUBSET = tuple(
     for turn, role in enumerate(ROLES)
     for number, auth in enumerate(METHODS)
 )
-SUBSET_CASES = (
-    *("inner-ipv6-initiator", "outer-ipv6-responder"),
-    *(
-        "reauthenticate-initiator",
-        "rekey-child-pfs-initiator",
-        "rekey-ike-by-peer-responder",
-        "collide-child-initiator",
-    ),
-)
+#: IPv6 on either side of the tunnel, and SAs that are replaced. `make interop` has all cases.
+SUBSET_CASES = ("inner-ipv6-initiator", "outer-ipv6-responder", "rekey-ike-by-peer-responder")
 CASES = ours.cases()
 DOCUMENTS = {cell.name: ours.subject(documents.of_cell(cell)) for cell in cells.matrix()} | CASES
 

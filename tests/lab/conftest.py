@@ -2,6 +2,7 @@
 SDK.
 """
 
+import atexit
 import json
 import os
 import subprocess
@@ -9,19 +10,23 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from lab.backends import choose
 from lab.backends.netns import NetnsBackend
 from lab.checks import Record
 from lab.console import Console, Style
 from lab.errors import EnvironmentNotReady
 from lab.events import NodeEvent, Told
 from lab.lifecycle import Outcome, Runner
+from tests.lab.prefork import Prefork
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "lab" / "schemas" / "output.schema.json").read_text())
@@ -31,6 +36,7 @@ SCHEMA = json.loads((ROOT / "lab" / "schemas" / "output.schema.json").read_text(
 PATIENCE = 400
 
 
+@cache
 def why_no_namespaces() -> str:
     """Empty where the netns backend works, as root or as this user, else one line that says why not."""
     try:
@@ -45,13 +51,21 @@ _WHY = why_no_namespaces()
 BACKENDS = [
     pytest.param("docker", marks=pytest.mark.docker),
     pytest.param("netns", marks=pytest.mark.skipif(bool(_WHY), reason=_WHY)),
-    "process",
+    pytest.param("process"),
 ]
 
 
 def unique(prefix: str = "t") -> str:
     """A lab name that nobody else has."""
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+@cache
+def _prefork() -> Prefork:
+    """What runs command lines for this process, from the first one on."""
+    made = Prefork.begin()
+    atexit.register(made.close)
+    return made
 
 
 def finish(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -70,7 +84,7 @@ def finish(command: Sequence[str], environment: dict[str, str]) -> subprocess.Co
 
 @dataclass(frozen=True, slots=True)
 class Cli:
-    """`python -m lab` with a home of its own and without our environment's settings."""
+    """`ipseclab` with a home of its own and without our environment's settings."""
 
     home: Path
 
@@ -82,7 +96,7 @@ class Cli:
 
     def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end; `more` are environment variables."""
-        return finish([sys.executable, "-m", "lab", *arguments], self.environment(**more))
+        return _prefork().run(arguments, self.environment(**more), PATIENCE)
 
     def json(self, *arguments: str, rc: int = 0) -> dict[str, Any]:
         """The envelope that a verb writes, checked against the schema."""
@@ -94,7 +108,7 @@ class Cli:
         return document
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """The same in the background, with pipes."""
+        """`python -m lab` in the background, with pipes."""
         return subprocess.Popen(
             [sys.executable, "-m", "lab", *arguments],
             env=self.environment(),
@@ -112,6 +126,19 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return Cli(tmp_path_factory.mktemp("home"))
 
 
+def remove(home: Path, backend: str, lab: str) -> list[tuple[str, str]]:
+    """What `down` does, without a process of its own: clearing up is not what is tested. The kinds and names
+    of what there was.
+    """
+    things: list[tuple[str, str]] = []
+    with pytest.MonkeyPatch.context() as place:
+        place.setenv("IPSECLAB_HOME", str(home))
+        for found in choose.candidates(backend, print):
+            with closing(found), found.lock(lab):
+                things += found.remove(lab, keep_pki=False).things
+    return things
+
+
 @pytest.fixture
 def lab_name(cli: Cli) -> Iterator[Callable[[str], str]]:
     """Makes names of labs; whatever lab has such a name is removed afterwards, on the backend that was
@@ -125,8 +152,7 @@ def lab_name(cli: Cli) -> Iterator[Callable[[str], str]]:
 
     yield name
     for backend, lab in made:
-        done = cli("down", "-n", lab, "-b", backend)
-        assert done.returncode == 0, done.stderr
+        remove(cli.home, backend, lab)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,26 @@
-"""Real labs: every scenario on every backend, and the tunnel of the default lab in containers, octet for
-octet.
-"""
+"""Real labs: scenarios on every backend, and the tunnel of the default lab in containers, octet for octet."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from lab import library
-from tests.lab.conftest import BACKENDS, Cli, RunningLab
+from tests.lab import scenarios
+from tests.lab.conftest import Cli, RunningLab
 
 
-@pytest.mark.parametrize("scenario", library.names())
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_scenario(cli: Cli, lab_name: Callable[[str], str], scenario: str, backend: str) -> None:
-    """`run` judges both sides; what it leaves is its evidence and nothing else."""
-    name = lab_name(backend)
-    done = cli("run", scenario, "-n", name, "-b", backend, "--key-type", "ecdsa-p256", "-v")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"PASS {scenario} (")
-    evidence = Path(cli.home) / "runs" / name / "latest"
-    events = [json.loads(line) for line in (evidence / "events.jsonl").read_text().splitlines()]
-    assert [event["ts"] for event in events] == sorted(event["ts"] for event in events)
-    assert (evidence / "summary.txt").read_text().startswith(f"PASS {scenario}")
-    assert isinstance(json.loads((evidence / "status.json").read_text()), dict)
-    # Whatever was killed and started again: the capture has every IKE SA that there was.
-    captured = (evidence / "capture.pcapng").read_bytes()
-    spis = {bytes.fromhex(event["spi_i"]) for event in events if event["event"] == "ike_sa_established"}
-    # In the asn1 profile an SPI is a number, without zeros in front.
-    assert [spi.hex() for spi in spis if spi.lstrip(b"\0") not in captured] == []
-    assert cli("status", "-n", name, "-b", backend).returncode == 5
+@pytest.mark.parametrize(("backend", "scenario"), scenarios.parameters(scenarios.SHORT))
+def test_scenario(cli: Cli, lab_name: Callable[[str], str], backend: str, scenario: str) -> None:
+    scenarios.judge(cli, backend, lab_name(backend), scenario)
+
+
+def test_every_scenario_is_run_and_some_on_every_backend() -> None:
+    """None is left out by its name, nor run twice: what `make test` leaves out is in `make test-long`."""
+    every = {(backend, name) for backend in ("docker", "netns", "process") for name in library.names()}
+    assert len(scenarios.SHORT) + len(scenarios.REST) == len(every)
+    assert {*scenarios.SHORT, *scenarios.REST} == every
+    assert {name for _, name in scenarios.SHORT} == set(library.names())
+    assert set(scenarios.EVERYWHERE) < set(library.names())
 
 
 @pytest.mark.docker

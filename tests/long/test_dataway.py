@@ -11,6 +11,7 @@ from node.model.registry import EncrId
 from tests.long.conftest import Figure
 from tests.unit.esp.dataway import ROUND, disordered, flipped
 from tests.unit.esp.support import SUITES, suite
+from tests.unit.esp.test_tunnel import flip_many
 
 pytestmark = pytest.mark.long
 
@@ -34,3 +35,8 @@ def test_dataway_flips_bits(chosen: Suite, goal: int, figure: Figure) -> None:
     figure("refused", reasons)
     assert (len(tally.delivered), tally.lost, tally.twice) == (ROUND, 0, 0)
     assert tally.refused.total() == packets
+
+
+def test_a_million_packets_with_flipped_bits() -> None:
+    """AES-GCM alone, whatever the goal."""
+    assert flip_many(1_000_000) == 0

@@ -11,7 +11,7 @@ from tests.long.conftest import Figure
 pytestmark = pytest.mark.long
 
 #: Steps beyond those of `make test`, for exhaustive ones; and schedules of each seed, for random ones.
-DEEPER, EACH = 3, 500
+DEEPER, EACH = 4, 500
 
 
 @pytest.mark.parametrize("codec", sorted(CODECS))

@@ -10,8 +10,8 @@ from node.control import client
 from tests.node.conftest import Process, Spawn, nat_port
 
 PROFILES = {"asn1": {}, "rfc7296": {"NODE_PROFILE": "rfc7296", "NODE_LISTEN__NAT_PORT": "0"}}
-#: Pings of the demo, and seconds between them: several seconds of traffic.
-PINGS, INTERVAL = 300, 0.01
+#: Pings of the demo, and seconds between them: two seconds of traffic and more.
+PINGS, INTERVAL = 200, 0.01
 
 
 @pytest.fixture(params=sorted(PROFILES))

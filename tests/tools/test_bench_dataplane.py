@@ -546,7 +546,8 @@ def test_a_peer_that_does_not_start_is_told(tmp_path: Path) -> None:
     ids=lambda one: getattr(one, "name", ""),
 )
 def test_nothing_outlives_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    process = _start("--peers", "veth", "--rounds", "20", TMPDIR=str(tmp_path))
+    words = ("--peers", "veth", "--figures", "tcp1", "--rounds", "20")
+    process = _start(*words, TMPDIR=str(tmp_path))
     assert process.stderr is not None
     started: frozenset[int] = frozenset()
     for line in process.stderr:

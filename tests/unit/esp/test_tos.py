@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.esp import tos
@@ -50,6 +50,7 @@ def test_the_octet_of_a_packet_is_found(version: int, octet: int) -> None:
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize(("pair", "left"), FIGURE_4.items(), ids=str)
+@settings(max_examples=25, deadline=None)
 @given(dscp=st.integers(0, 63), outer_dscp=st.integers(0, 63), ttl=st.integers(1, 255))
 def test_congestion_that_was_met_on_the_way_is_handed_on(
     version: int, pair: tuple[str, str], left: str | None, dscp: int, outer_dscp: int, ttl: int

@@ -442,9 +442,5 @@ def flip_many(count: int) -> int:
 
 
 def test_flipped_bits_are_never_accepted() -> None:
-    assert flip_many(20_000) == 0
-
-
-@pytest.mark.slow
-def test_a_million_packets_with_flipped_bits() -> None:
-    assert flip_many(1_000_000) == 0
+    """A million of them: `make test-long`."""
+    assert flip_many(100_000) == 0
