@@ -32,7 +32,7 @@ from bench.dataplane.figures import MEASUREMENTS, PINGS, PROBES, lengths
 from bench.dataplane.inside import Order
 from bench.dataplane.peers import MTU, PEERS, PROJECT, Peer, chosen, compared, first_version, settings_given
 
-ROUNDS, SECONDS, LIMIT = 3, 1, 300
+ROUNDS, SECONDS, LIMIT = 3, 1, 400
 #: Seconds for a peer to come up, and for all the rest before the first round.
 _START, _BEFORE = 1.2, 4
 OK, MISSED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 4, 130
