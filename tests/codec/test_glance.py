@@ -89,6 +89,11 @@ def test_many_small_elements_cost_little() -> None:
     order = b"\xa7\x82" + (room - 8).to_bytes(2) + b"\x02\x00" * ((room - 8) // 2)
     for fields in (junk, order):
         octets = der.sequence(start + fields[: room // 2 * 2])
-        with Stopwatch() as watch, contextlib.suppress(DecodeError):
-            CODEC.glance(Envelope(header, octets, False))
-        assert watch.own < BOUND
+        assert min(_cost(Envelope(header, octets, False)) for _ in range(3)) < BOUND
+
+
+def _cost(envelope: Envelope) -> float:
+    """CPU seconds of a glance; the least of some is what it costs, more is the machine's business."""
+    with Stopwatch() as watch, contextlib.suppress(DecodeError):
+        CODEC.glance(envelope)
+    return watch.own
