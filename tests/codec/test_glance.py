@@ -21,7 +21,7 @@ from tests.property.stopwatch import Stopwatch
 COOKIE = Notify(NotifyType.COOKIE, bytes(range(17)))
 OTHER = Notify(NotifyType.NAT_DETECTION_SOURCE_IP, bytes(20))
 #: CPU seconds that a glance may cost, whatever it falls on.
-BOUND = 0.02
+BOUND = 0.002
 
 
 def glance(octets: bytes) -> Glance:

@@ -75,7 +75,9 @@ def read(contents: bytes) -> tuple[tuple[Payload, ...], tuple[bytes, ...]]:
 def glance(octets: bytes, at: int) -> Glance:
     """Nonce and cookie in the fields from `at` on, whatever the others hold. Raises DecodeError."""
     fields: dict[int, tuple[int, int]] = {}
-    while at < len(octets) and len(fields) < MAX_FIELDS:
+    for _ in range(MAX_FIELDS):
+        if at >= len(octets):
+            break
         identifier, start, at = der.element(octets, at, len(octets))
         fields[identifier] = start, at
     return Glance(_octet_string(octets, fields.get(_NONCE_FIELD)), _cookie(octets, fields))
