@@ -67,7 +67,8 @@ def matches(pattern: Pattern, event: NodeEvent) -> bool:
 
 def value_matches(wanted: object, found: object) -> bool:
     """A scalar must be equal; a list: one of it. `matches` is a regular expression for the whole text,
-    `contains` a part of a text or an element of a list, `least` and `most` bound a number."""
+    `contains` a part of a text or an element of a list, `least` and `most` bound a number, `other_than` is
+    a value that must not fit."""
     if isinstance(wanted, Mapping):
         return all(_OPERATORS[name](value, found) for name, value in wanted.items())
     if isinstance(wanted, list):
@@ -99,7 +100,24 @@ def _most(wanted: object, found: object) -> bool:
     return high is not None and number is not None and number <= high
 
 
-_OPERATORS = {"matches": _regex, "contains": _contains, "least": _least, "most": _most}
+def _other_than(wanted: object, found: object) -> bool:
+    return not value_matches(wanted, found)
+
+
+_OPERATORS = {
+    "matches": _regex,
+    "contains": _contains,
+    "least": _least,
+    "most": _most,
+    "other_than": _other_than,
+}
+_WORDS = {
+    "matches": "matching",
+    "contains": "containing",
+    "least": ">=",
+    "most": "<=",
+    "other_than": "other than",
+}
 
 
 def describe(pattern: Pattern) -> str:
@@ -110,8 +128,7 @@ def describe(pattern: Pattern) -> str:
 
 def _words(wanted: object) -> str:
     if isinstance(wanted, Mapping):
-        names = {"matches": "matching", "contains": "containing", "least": ">=", "most": "<="}
-        return ", ".join(f"{names[name]} {value!r}" for name, value in wanted.items())
+        return ", ".join(f"{_WORDS[name]} {value!r}" for name, value in wanted.items())
     if isinstance(wanted, list):
         return "one of " + ", ".join(repr(one) for one in wanted)
     return f"= {wanted!r}"

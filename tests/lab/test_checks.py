@@ -54,6 +54,10 @@ VALUES = [
     ({"most": 3}, "3", False),
     ({"least": 1, "most": 3}, 2, True),
     ({"least": 1, "most": 3}, 4, False),
+    ({"other_than": "a"}, "b", True),
+    ({"other_than": "a"}, "a", False),
+    ({"other_than": 1}, True, True),
+    ({"other_than": "a", "matches": "[ab]"}, "b", True),
 ]
 
 
@@ -131,8 +135,8 @@ def test_what_is_still_to_come() -> None:
 
 def test_patterns_in_words() -> None:
     assert describe(Pattern("x")) == "x"
-    where = {"a": 1, "b": {"least": 2}, "c": ["p", "q"]}
-    assert describe(Pattern("x", where)) == "x with a = 1 and b >= 2 and c one of 'p', 'q'"
+    where = {"a": 1, "b": {"least": 2}, "c": ["p", "q"], "d": {"other_than": "r"}}
+    assert describe(Pattern("x", where)) == "x with a = 1 and b >= 2 and c one of 'p', 'q' and d other than 'r'"
 
 
 def test_prose_is_kept_but_never_judged() -> None:
