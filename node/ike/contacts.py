@@ -6,6 +6,7 @@ Rules:
    with the same peer.
 2. What a peer says concerns its own IKE SAs alone, those of exactly the identity that was authenticated; and
    of them only what was there when the new one began.
+3. What takes the place of another IKE SA was there as early as that one: nobody was authenticated anew.
 """
 
 from node.model.payloads import Identification
@@ -34,6 +35,12 @@ class Contacts:
         self._begun.discard(spi)
         self._peers[spi] = identity
         self._by_peer.setdefault(identity, {})[spi] = now
+
+    def inherit(self, spi: bytes, heir: bytes) -> None:
+        """`heir` takes the place of this established one."""
+        identity = self._peers.pop(spi)
+        known = self._by_peer[identity]
+        self._peers[heir], known[heir] = identity, known.pop(spi)
 
     def end(self, spi: bytes) -> None:
         """This one is closed."""

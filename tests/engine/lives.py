@@ -59,7 +59,8 @@ def carries(pair: Pair) -> bool:
 def harmless(pair: Pair) -> bool:
     """Each end sends through what the other end has, wherever there is such a Child SA at all.
 
-    Who deletes a Child SA by itself sends through it until that is answered, as always.
+    Who deletes a Child SA by itself sends through it until that is answered, as always. Nobody sends through
+    what lost where both replaced the same one: its maker deletes it.
     """
     ends = ((pair.initiator, pair.responder), (pair.responder, pair.initiator))
     return all(sends_well(one, other) for one, other in ends)
@@ -68,7 +69,8 @@ def harmless(pair: Pair) -> bool:
 def sends_well(one: Node, other: Node) -> bool:
     owned = [o for sa in one.endpoint._sas.values() for o in sa.children.values()]
     deleting = {o.child.outbound_spi for o in owned if o.state == "DELETING"}
-    received = {o.child.outbound_spi for o in owned} & set(other.children) - deleting
+    lost = {o.child.outbound_spi for o in owned if o.state == "REKEYED" and o.heir is None}
+    received = {o.child.outbound_spi for o in owned} & set(other.children) - deleting - lost
     return not received or (bool(one.outbound) and sender(one) in received | deleting)
 
 

@@ -58,6 +58,28 @@ def rekeyed(pair: Pair, node: Node, *, rekey: bool) -> None:
     pair.flush(node)
 
 
+@pytest.mark.parametrize("rekeys", [1, 2, 3])
+def test_the_old_ike_sa_is_rekeyed_again_and_again(codec: str, role: Role, rekeys: int) -> None:
+    """What the responder has was authenticated before the new one began, however often it was replaced."""
+    pair = both(codec).establish()
+    pair.pass_time(1.0)
+    reauth(pair)
+    pair.deliver(pair.take())
+    # IKE_SA_INIT response  <--  is late
+    late, node = pair.take(), role(pair)[0]
+    for _ in range(rekeys):
+        pair.now += 0.1
+        node.endpoint.rekey_ike(ike_sa(node).local_spi, pair.now)
+        pair.flush(node)
+        walk(pair)
+    pair.deliver(late)
+    # IKE_AUTH request  -->  the answer may be lost: the old Child SA sends on
+    walk(pair)
+    pair.pass_time(ABANDONED + LONG_LINGER)
+    assert settled(pair)
+    assert done(pair.initiator) == 1
+
+
 @pytest.mark.parametrize("steps", range(5))
 def test_deleted_by_us_meanwhile(codec: str, steps: int) -> None:
     """Who deletes the old IKE SA by hand wants no new one in its place."""

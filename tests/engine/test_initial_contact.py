@@ -241,3 +241,14 @@ def test_an_identity_is_its_type_and_its_octets() -> None:
     assert contacts.before(0.9, Identification(PayloadType.IDR, IdType.ID_FQDN, b"a")) == ()
     assert contacts.before(1.0, Identification(PayloadType.IDI, IdType.ID_KEY_ID, b"a")) == ()
     assert contacts.before(1.0, Identification(PayloadType.IDI, IdType.ID_FQDN, b"A")) == ()
+
+
+def test_who_takes_the_place_of_another_was_there_as_early() -> None:
+    peer, contacts = Identification(PayloadType.IDI, IdType.ID_FQDN, b"a"), Contacts()
+    contacts.establish(b"1", peer, 1.0)
+    contacts.inherit(b"1", b"2")
+    contacts.inherit(b"2", b"3")
+    assert contacts.before(1.0, peer) == (b"3",)
+    contacts.end(b"3")
+    assert contacts.before(9.0, peer) == ()
+    assert contacts.sole(b"4")

@@ -248,7 +248,6 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     sa.heard(math.inf)
     new.predecessor = None
     new.times = times(sa.context.settings.ike_lifetime, new.data.since, sa.context.entropy)
-    identity = sa.data.proof.peer.identity
     for owned in sa.children.values():
         new.add_child(replace(owned, child=replace(owned.child, ike_spi=new.local_spi)))
     new.auth = sa.auth
@@ -266,9 +265,7 @@ def hand_over(sa: IkeSa, new: IkeSa) -> None:
     new.lingering.update(sa.lingering)
     sa.children.clear()
     sa.lingering.clear()
-    contacts = sa.context.contacts
-    contacts.establish(new.local_spi, identity, sa.data.since)
-    contacts.end(sa.local_spi)
+    sa.context.contacts.inherit(sa.local_spi, new.local_spi)
     sa.context.pools.inherit(sa.local_spi, new.local_spi)
     new.event(EventName.IKE_SA_REKEYED, old_spi_i=sa.spi_i.hex(), old_spi_r=sa.spi_r.hex())
     sa.context.emit(SaReplaced(sa.local_spi, new.local_spi))
