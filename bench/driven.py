@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from cProfile import Profile
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
@@ -73,11 +73,21 @@ class Suite:
 class Place:
     """A directory with the files of both nodes."""
 
-    def __init__(self, directory: Path, suite: Suite, shown: Credentials | None, quiet: bool = False) -> None:
-        """`shown` is None where the nodes have a shared key; `quiet`: events are written to nowhere."""
+    def __init__(
+        self,
+        directory: Path,
+        suite: Suite,
+        shown: Credentials | None,
+        quiet: bool = False,
+        ports: Sequence[int] = (),
+    ) -> None:
+        """`shown` is None where the nodes have a shared key; `quiet`: events are written to nowhere; without
+        `ports` they are free ones.
+        """
         self._directory, self._quiet = directory, quiet
+        settings = [one.name for one in fields(Listen) if one.name.endswith("port")]
         #: Where the responder listens, by setting: IKE, and both IKE and ESP where NAT is met.
-        self.ports = {one.name: _free_port() for one in fields(Listen) if one.name.endswith("port")}
+        self.ports = dict(zip(settings, ports or [_free_port() for _ in settings], strict=True))
         for name in NAMES:
             self._write(name, suite, shown)
 
