@@ -21,12 +21,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status logs shell test test-long lint bench image peer-image interop schema lock clean
+.PHONY: help venv up down status logs shell test test-long lint bench image peer-image interop accelerator schema lock \
+	clean
 
 help: ## list the targets
 	@printf 'usage: make TARGET [SCENARIO=name] [NODE=name] [ARGS="more options"]\n\n'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r t d; do \
-		printf '  %-10s %s\n' "$$t" "$$d"; done
+		printf '  %-11s %s\n' "$$t" "$$d"; done
 
 venv: $(STAMP) ## make or update .venv from the lock file
 
@@ -87,6 +88,9 @@ peer-image: $(STAMP) ## build the image of strongSwan (ARGS=--newest: 6.1 where 
 
 interop: $(STAMP) ## our node against strongSwan: a matrix, and special cases (docs/interop.md; ARGS=--pairs is short)
 	@$(BIN)/python -m lab.interop $(ARGS)
+
+accelerator: $(STAMP) ## optional: compile the loops of the data path (needs gcc and libssl-dev; ARGS=--remove)
+	@$(BIN)/python tools/accelerator.py $(ARGS)
 
 schema: $(STAMP) ## write the schema of node configurations again, for editors and `ipseclab lint`
 	@$(BIN)/python -m node --schema > lab/schemas/node.schema.json.new

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from node.crypto import rows
 from node.crypto.batch import LEAD, Batch, BatchSealer
 from node.errors import IntegrityError, LocalMisuse
 from node.model.child import DirectionKeys
@@ -80,9 +81,10 @@ _CIPHERS: dict[int, _Encryption] = {
     EncrId.ENCR_AES_GCM_16: _Encryption(_AES_BITS, salt=AEAD_SALT),
     EncrId.ENCR_CHACHA20_POLY1305: _Encryption((None,), fixed=256, salt=AEAD_SALT),
 }
-_AEAD: dict[int, Callable[[bytes], _AeadPrimitive]] = {
-    EncrId.ENCR_AES_GCM_16: AESGCM,
-    EncrId.ENCR_CHACHA20_POLY1305: ChaCha20Poly1305,
+#: And the name that OpenSSL has for it, by the bits of the key.
+_AEAD: dict[int, tuple[Callable[[bytes], _AeadPrimitive], str]] = {
+    EncrId.ENCR_AES_GCM_16: (AESGCM, "AES-{}-GCM"),
+    EncrId.ENCR_CHACHA20_POLY1305: (ChaCha20Poly1305, "ChaCha20-Poly1305"),
 }
 
 
@@ -132,7 +134,7 @@ def sealer(encr: Transform, integ: IntegId, keys: DirectionKeys, entropy: Entrop
     if encr.id in AEAD_IDS:
         if integ != IntegId.NONE:
             raise LocalMisuse(f"{EncrId(encr.id)} brings its own integrity")
-        return AeadSealer(_AEAD[encr.id], keys.encr.reveal())
+        return AeadSealer(*_AEAD[encr.id], keys.encr.reveal())
     if integ == IntegId.NONE:
         raise LocalMisuse(f"{EncrId(encr.id)} needs an integrity transform")
     mac = _Mac(_INTEG[integ], keys.integ.reveal())
@@ -142,13 +144,17 @@ def sealer(encr: Transform, integ: IntegId, keys: DirectionKeys, entropy: Entrop
 class AeadSealer:
     """AES-GCM-16 or ChaCha20-Poly1305; the key ends with the 4-octet salt."""
 
-    __slots__ = ("_iv", "_primitive", "_salt")
+    __slots__ = ("_iv", "_loops", "_primitive", "_salt")
 
     block, iv_size, icv_size = 1, AEAD_IV, AEAD_TAG
 
-    def __init__(self, primitive: Callable[[bytes], _AeadPrimitive], key: bytes) -> None:
-        self._primitive, self._salt = primitive(key[:-AEAD_SALT]), key[-AEAD_SALT:]
-        self._iv = 0
+    def __init__(self, primitive: Callable[[bytes], _AeadPrimitive], name: str, key: bytes) -> None:
+        secret, self._salt = key[:-AEAD_SALT], key[-AEAD_SALT:]
+        self._primitive, self._iv = primitive(secret), 0
+        library = rows.load().library
+        self._loops = (
+            rows.Loops(library, name.format(8 * len(secret)), secret, self._salt) if library else None
+        )
 
     def sealed_len(self, plain_len: int, /) -> int:
         """IV | ciphertext | tag."""
@@ -175,13 +181,20 @@ class AeadSealer:
         """Raises LocalMisuse where the IVs are used up."""
         if self._iv > LAST_IV - count:
             raise LocalMisuse("the IVs of this key are used up")
-        batch.ivs[:count] = np.arange(self._iv, self._iv + count, dtype=np.uint64)
+        first = self._iv
         self._iv += count
+        if self._loops is not None:
+            self._loops.seal(batch, count, first)
+            return
+        batch.ivs[:count] = np.arange(first, first + count, dtype=np.uint64)
         nonces = self._nonces(batch, count)
         _exhaust(map(self._primitive.encrypt_into, nonces, batch.plains, batch.aads, batch.sealed))
 
     def open_batch(self, batch: Batch, count: int, /) -> None:
         """Raises IntegrityError."""
+        if self._loops is not None:
+            self._loops.open(batch, count)
+            return
         nonces = self._nonces(batch, count)
         try:
             _exhaust(map(self._primitive.decrypt_into, nonces, batch.sealed, batch.aads, batch.plains))

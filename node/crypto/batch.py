@@ -11,6 +11,7 @@ Rules:
    they were received in.
 """
 
+import struct
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +24,9 @@ LEAD: Final = 8
 #: Octets of a nonce: a salt, and a counter that is the IV.
 NONCE: Final = 12
 COUNTER: Final = 8
+
+#: Three addresses and four sizes, as C lays them out here.
+_ROWS: Final = struct.Struct("@3P4N")
 
 Octets = npt.NDArray[np.uint8]
 Column = npt.NDArray[np.unsignedinteger]
@@ -66,6 +70,10 @@ class Batch:
         self.covered = self._parts(0, size - shape.icv)
         self.icvs: Octets = self.wire[:, size - shape.icv :]
         self._scratch: tuple[Octets, Octets] | None = None
+        #: Where all that is, and octets of a row: `rows_batch` of rows.c.
+        aad = self.aad if shape.aad != LEAD else self.wire
+        places = (rows.ctypes.data for rows in (self.wire, self.plain, aad))
+        self.rows = _ROWS.pack(*places, size, shape.plain, shape.aad, aad.shape[1])
 
     def scratch(self, block: int) -> tuple[Octets, Octets]:
         """Two arrays whose rows have room for IV and plaintext, and which have another row behind."""

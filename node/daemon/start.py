@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 
 from node.config import Config, Switch
+from node.crypto import rows
 from node.daemon import credentials as files
 from node.daemon.assembly import PROFILES, endpoint, peer_networks, virtual_ips
 from node.daemon.channel import Channel
@@ -145,6 +146,7 @@ def _open_tun(config: Config, log: EventLog) -> Tun | None:
         return None
     routes = [str(network) for network in networks]
     fields = {"name": tun.name, "address": address, "mtu": settings.mtu, "routes": routes}
+    fields["accelerator"] = rows.load().told
     log.emit(EventName.TUN_READY, **fields)
     return tun
 

@@ -23,8 +23,8 @@ _HARMLESS = {("json", "loads"), ("re", "compile")}
 _MODULES = frozenset({"subprocess", "pickle", "marshal", "shelve", "pty", "code", "ctypes"})
 #: Kept by key exchange method, of which there are a few; of one that is none nothing is kept.
 _BY_GROUP = {"node.crypto.modp.modulus", "node.crypto.modp._parameters"}
-#: prctl(2) and capset(2) of the start, before anybody sends anything.
-_AT_START = {"privileges.py"}
+#: prctl(2) and capset(2) of the start, before anybody sends anything; compiled loops, in a file beside it.
+_AT_START = {"privileges.py", "rows.py"}
 
 
 def caches() -> Iterator[tuple[str, "functools._lru_cache_wrapper[object]"]]:

@@ -49,6 +49,8 @@ from tests.unit.esp.support import (
     suite,
 )
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 ESN = suite(EncrId.ENCR_AES_GCM_16, 256, esn=True)
 ALL = (*SUITES, ESN)
 

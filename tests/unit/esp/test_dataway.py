@@ -11,6 +11,8 @@ from node.model.registry import EncrId
 from tests.unit.esp.dataway import ROUND, disordered, flipped
 from tests.unit.esp.support import SUITES, suite
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 ALL = (*SUITES, suite(EncrId.ENCR_AES_GCM_16, 256, esn=True))
 
 

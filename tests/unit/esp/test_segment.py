@@ -15,6 +15,8 @@ from node.esp.vnet import Gso, Offload, read
 from node.esp.vnet import pack as pack_header
 from tests.unit.esp.batches import ACK, CWR, ECE, FIN, PSH, finished, offload, right, tcp, udp
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 SEGMENT = st.integers(1, 1460)
 
 
