@@ -25,6 +25,7 @@ from lab.peers import settings
 from lab.peers.strongswan import CHILD, Connection, swanctl_conf
 from lab.peers.strongswan import PLUGINS as LOADED
 from node.config.environment import FOREIGN, PREFIX
+from node.crypto import rows
 from node.version import VERSION
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -100,12 +101,15 @@ class Node(Peer):
     tree: Path = PROJECT
 
     def version(self) -> str:
-        """Version and revision of the tree."""
-        if shutil.which("git") is None:
-            return VERSION
-        argv = ("git", "-C", str(self.tree), "describe", "--always", "--dirty", "--exclude=*")
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        return f"{VERSION} {done.stdout.strip()}".strip()
+        """Version and revision of the tree, and whether it has compiled loops."""
+        words = [VERSION]
+        if shutil.which("git") is not None:
+            argv = ("git", "-C", str(self.tree), "describe", "--always", "--dirty", "--exclude=*")
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            words += done.stdout.split()
+        if (self.tree / "node" / "crypto" / rows.FILE.name).exists():
+            words.append("with compiled loops")
+        return " ".join(words)
 
     def start(self, place: Place, pki: Path) -> None:
         """The responder first: who finds nobody tries again half a second later."""
