@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.dataplane import plot, report
-from bench.dataplane.figures import MEASUREMENTS, PINGS, PROBES, lengths
+from bench.dataplane.figures import MEASUREMENTS, PINGS, PROBES, USUAL, lengths
 from bench.dataplane.inside import Order
 from bench.dataplane.peers import MTU, PEERS, PROJECT, Peer, chosen, compared, first_version, settings_given
 
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     names = " ".join(peer.name for peer in PEERS)
     parser.add_argument("--peers", nargs="+", default=[], metavar="NAME", help=f"of {names} (all)")
-    parser.add_argument("--figures", nargs="+", choices=MEASUREMENTS, default=[*MEASUREMENTS])
+    parser.add_argument("--figures", nargs="+", choices=MEASUREMENTS, default=USUAL, help="(all but content)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"({ROUNDS})")
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"of each measurement ({SECONDS})")
     parser.add_argument("--limit", type=int, default=LIMIT, help=f"seconds after which it ends ({LIMIT})")

@@ -5,13 +5,15 @@ the count of packets from which the bare cipher calls are reckoned.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bench import esp
 from bench.dataplane import readings
-from bench.dataplane.peers import MTU, Cipher, Peer
+from bench.dataplane.content import LISTENING
+from bench.dataplane.peers import MTU, PROJECT, Cipher, Peer
 from bench.dataplane.place import PATIENCE, Failed, Place, launch
 
 #: Octets of an inner IPv4 packet: one full, a bare acknowledgement of TCP with its timestamps, a small one.
@@ -22,6 +24,10 @@ _HEADERS = 28
 #: one this many times of what has arrived at best.
 PROBES, MORE = 3, 1.25
 PINGS, PING_INTERVAL = 100, 0.01
+#: Octets that are sent to the far end, and come back.
+CONTENT = 8 << 20
+#: Where the module of the two ends is found.
+HERE = {"PYTHONPATH": str(PROJECT)}
 #: Cipher calls in one measurement of the floor.
 _CALLS = 2000
 
@@ -49,6 +55,7 @@ FIGURES: Mapping[str, Figure] = {
     "cipher_b": Figure("receiver / bare cipher", "times", False, 1),
     "memory_a": Figure("memory, sender", "MiB", False, 1),
     "memory_b": Figure("memory, receiver", "MiB", False, 1),
+    "content": Figure("content, both ways", "MiB", True),
 }
 
 Figures = dict[str, float]
@@ -184,6 +191,22 @@ def round_trip(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
     return {"ping_mean": statistics.fmean(times), "ping_median": statistics.median(times)}
 
 
+def content(bench: Bench, floors: Mapping[Cipher, Floor]) -> Figures:
+    """Random octets both ways, by their digests. Raises Failed where one of them is another one."""
+    place, target = bench.place, bench.peer.target(bench.place)
+    module = (sys.executable, "-m", "bench.dataplane.content")
+    log = place.b.log("content")
+    log.unlink(missing_ok=True)
+    server = launch(place.b, "content", (*module, "serve", target), HERE)
+    try:
+        place.wait(lambda: LISTENING in log.read_text(), "the far end listens")
+        place.run(place.a, (*module, "send", target, str(CONTENT)), PATIENCE, HERE)
+    finally:
+        server.popen.kill()
+        server.popen.wait()
+    return {"content": 2 * CONTENT / 2**20}
+
+
 #: By the name on the command line.
 MEASUREMENTS: Mapping[str, Callable[[Bench, Mapping[Cipher, Floor]], Figures]] = {
     "tcp1": one_stream,
@@ -191,7 +214,12 @@ MEASUREMENTS: Mapping[str, Callable[[Bench, Mapping[Cipher, Floor]], Figures]] =
     "bidir": both_directions,
     "pps": small_packets,
     "ping": round_trip,
+    "content": content,
 }
+
+
+#: Those that are made where none is named: what is no figure of speed is left out.
+USUAL = tuple(name for name in MEASUREMENTS if name != "content")
 
 
 def lengths(seconds: int) -> Mapping[str, float]:
@@ -203,6 +231,7 @@ def lengths(seconds: int) -> Mapping[str, float]:
         "bidir": stream,
         "pps": PROBES * stream,
         "ping": PINGS * PING_INTERVAL + 0.2,
+        "content": 1.5,
     }
 
 

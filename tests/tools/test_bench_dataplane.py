@@ -16,7 +16,7 @@ import yaml
 
 from bench.dataplane import __main__ as command
 from bench.dataplane import peers, plot, readings, report
-from bench.dataplane.figures import FIGURES, MEASUREMENTS, Floor, floor, lengths, turns
+from bench.dataplane.figures import FIGURES, MEASUREMENTS, USUAL, Floor, floor, lengths, turns
 from bench.dataplane.inside import Order
 from bench.dataplane.peers import OURS, PEERS, Cipher, Node, StrongSwan, chosen, compared
 from bench.dataplane.place import End, Failed, processes
@@ -448,7 +448,7 @@ def test_every_peer_has_a_colour_and_further_nodes_their_own() -> None:
 
 
 def test_the_default_is_bounded() -> None:
-    order = Order((), tuple(MEASUREMENTS), command.ROUNDS, command.SECONDS, "")
+    order = Order((), USUAL, command.ROUNDS, command.SECONDS, "")
     assert command.estimate(len(PEERS), order) <= command.LIMIT <= 400
     assert set(lengths(1)) == set(MEASUREMENTS)
     assert set(FIGURES) >= set(report.COMPARED)
