@@ -1,7 +1,7 @@
 """A relay as a process on loopback, with plain sockets at both ends."""
 
 import json
-import random
+import secrets
 import signal
 import socket
 import sys
@@ -74,7 +74,8 @@ class Rig:
 
     def _place(self) -> tuple[str, Peer]:
         for _ in range(100):
-            prefix = f"127.{random.randint(32, 63)}.{random.randint(0, 255)}"
+            # Not of `random`, which other tests seed: the workers would draw the same ones.
+            prefix = f"127.{32 + secrets.randbelow(32)}.{secrets.randbelow(256)}"
             try:
                 target = Peer(f"{prefix}.2", PORT)
             except OSError:
