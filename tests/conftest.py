@@ -1,8 +1,14 @@
-"""What every area shares: whether there is a Docker engine, asked once per process."""
+"""What every area shares: whether there is a Docker engine, asked once per process; property tests judge what
+is done, and not how long that takes on a busy machine.
+"""
 
 from functools import cache
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @cache
