@@ -39,6 +39,8 @@ from node.model.events import EventName
 START_TIMEOUT, PATIENCE = 20.0, 120.0
 #: IKE SAs that are on their way at once: below what one source may have half-open (settings of a user).
 AT_ONCE = 8
+#: The key that nodes share where they have no certificates.
+SECRET = bytes([0x2A] * 32)
 #: What may happen once in a while on a busy machine, and is told with the results.
 _REPEATED = (EventName.RETRANSMITTED, EventName.RESPONSE_REPEATED)
 
@@ -117,7 +119,7 @@ class Place:
         }
         if shown is None:
             config["local"]["auth"] = config["peer"]["auth"] = "psk"
-            config["credentials"] = {"psk": self._secret("shared.psk", b"0x" + b"2a" * 32)}
+            config["credentials"] = {"psk": self._secret("shared.psk", b"0x" + SECRET.hex().encode())}
         else:
             config["credentials"] = self._certificates(name, shown)
         self.file(name, "yaml").write_text(yaml.safe_dump(config))
@@ -155,7 +157,7 @@ class Responder:
         os.close(prose)
         self._socket = place.file("responder", "sock")
         try:
-            _wait_for(self._socket.exists, self._process)
+            wait_for(self._socket.exists, self._process)
         except RuntimeError:
             self.close()
             raise
@@ -176,20 +178,26 @@ class Responder:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate()
-        try:
-            self._process.wait(START_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
 
 
-def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Until a responder is ready. Raises RuntimeError where it ends, or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the responder did not start: exit code {process.poll()}")
         time.sleep(0.02)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a responder, and wait for that."""
+    process.terminate()
+    try:
+        process.wait(START_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class Initiator:

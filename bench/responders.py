@@ -18,25 +18,24 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.dataplane.peers import StrongSwan, first_version
-from bench.driven import START_TIMEOUT, Initiator, Place, Responder, Suite
+from bench.dataplane.peers import StrongSwan, first_version, strongswan_conf
+from bench.driven import SECRET, Initiator, Place, Responder, Suite, end, wait_for
 from bench.pair import Credentials, credentials
 from bench.primitives import PSK, write
 from bench.setup_rate import GOALS, cpu_time
 from lab.peers import settings
-from lab.peers.strongswan import PLUGINS, Auth, Connection, swanctl_conf
+from lab.peers.strongswan import Auth, Connection, swanctl_conf
 
 ROUNDS, SAS = 11, 100
 #: charon's: at any other than 500 it takes every message for one with a non-ESP marker.
 PORTS = (500, 4500)
-#: The secret of `bench.driven`.
-SECRET = bytes([0x2A] * 32)
+#: The initiator is one source of many IKE SAs, which charon would refuse.
+FLOOD: settings.Section = {"dos_protection": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Charon:
             shutil.copy(place.file("ca", "pem"), directory / "x509ca")
             shutil.copy(place.file("responder-key", "pem"), directory / "private")
         (directory / "swanctl.conf").write_text(swanctl_conf([_connection(suite, shown)]))
-        conf.write_text(_settings(directory / "vici"))
+        conf.write_text(strongswan_conf(directory / "vici", FLOOD))
         self._environment = {**os.environ, "STRONGSWAN_CONF": str(conf), "SWANCTL_DIR": str(directory)}
         with (directory / "charon.log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -73,7 +72,7 @@ class Charon:
             )
         self.pid = self._process.pid
         try:
-            self._wait()
+            wait_for((directory / "vici").exists, self._process)
             self.ask("--load-all", "--noprompt")
         except (RuntimeError, subprocess.SubprocessError):
             self.close()
@@ -89,20 +88,7 @@ class Charon:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate()
-        try:
-            self._process.wait(START_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not (self._directory / "vici").exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                said = (self._directory / "charon.log").read_text(errors="replace")[-500:]
-                raise RuntimeError(f"charon did not start: exit code {self._process.poll()}: {said}")
-            time.sleep(0.02)
+        end(self._process)
 
 
 def _connection(suite: Suite, shown: Credentials | None) -> Connection:
@@ -119,22 +105,6 @@ def _connection(suite: Suite, shown: Credentials | None) -> Connection:
         certificate="" if shown is None else "responder-cert.pem",
         local_address="127.0.0.1",
     )
-
-
-def _settings(vici: Path) -> str:
-    """strongswan.conf: of its protection against floods only that is off which would refuse our initiator."""
-    charon: settings.Section = {
-        "load_modular": False,
-        # Before 6.0 the key derivation is a plugin of its own.
-        "load": " ".join(("kdf", *PLUGINS)),
-        "dos_protection": False,
-        "plugins": {"vici": {"socket": f"unix://{vici}"}},
-        "filelog": {"stderr": {"default": 0}},
-        "journal": {"default": -1},
-        "syslog": {"daemon": {"default": -1}},
-    }
-    readers = {"load": "pem pkcs1 pkcs8 x509 pubkey openssl"}
-    return settings.render({"charon-systemd": charon, "charon": charon, "swanctl": readers})
 
 
 def spent(initiator: Initiator, pid: int, sas: int) -> float:

@@ -290,8 +290,8 @@ class Mixed(Peer):
         self.charon.check_end(place, place.b if self.ours == "a" else place.a)
 
 
-def strongswan_conf(vici: Path) -> str:
-    """The daemon's own settings: what it needs, and no more to log than what goes wrong."""
+def strongswan_conf(vici: Path, more: settings.Section | None = None) -> str:
+    """The daemon's own settings: what it needs, no more to log than what goes wrong, and `more`."""
     charon: settings.Section = {
         "load_modular": False,
         # Before 6.0 the key derivation is a plugin of its own.
@@ -300,6 +300,7 @@ def strongswan_conf(vici: Path) -> str:
         "filelog": {"stderr": {"default": 0}},
         "journal": {"default": -1},
         "syslog": {"daemon": {"default": -1}},
+        **(more or {}),
     }
     readers = {"load": "pem pkcs1 pkcs8 x509 pubkey openssl"}
     return settings.render({"charon-systemd": charon, "charon": charon, "swanctl": readers})

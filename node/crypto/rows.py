@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from node.crypto.batch import LEAD, Batch, Octets, Shape
+from node.crypto.batch import COUNTER, LEAD, NONCE, Batch, Octets, Shape
 from node.errors import IntegrityError, LocalMisuse
 
 #: Where `make accelerator` puts it.
@@ -30,7 +30,7 @@ FILE: Final = Path(__file__).with_name("librows.so")
 INTERFACE: Final = 1
 
 #: Octets of the parts of an AEAD packet that rows.c knows.
-_IV, _TAG, _SALT = 8, 16, 4
+_IV, _SALT, _TAG = COUNTER, NONCE - COUNTER, 16
 
 Numbers = npt.NDArray[np.int64]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from bench import responders
-from bench.dataplane.peers import StrongSwan
-from bench.driven import Place
+from bench.dataplane.peers import StrongSwan, strongswan_conf
+from bench.driven import SECRET, Place
 from bench.pair import credentials
 from bench.primitives import PSK
-from bench.responders import PORTS, SECRET, Result, main, summary
+from bench.responders import FLOOD, PORTS, Result, main, summary
 from bench.setup_rate import GOALS
 from node.config import Sources, load
 
@@ -41,7 +41,7 @@ def test_the_secret_is_that_of_our_node(tmp_path: Path) -> None:
 
 
 def test_the_daemon_writes_nothing_and_refuses_nobody(tmp_path: Path) -> None:
-    text = responders._settings(tmp_path / "vici")
+    text = strongswan_conf(tmp_path / "vici", FLOOD)
     assert "dos_protection = no" in text
     assert "default = -1" in text
     assert "kernel-libipsec" in text
