@@ -107,5 +107,5 @@ lock: $(STAMP) ## make the lock files again, with newer versions where pyproject
 
 clean: ## remove what make made here, but neither images nor running labs
 	@rm -rf $(VENV) .ipseclab/image.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build ipseclab.egg-info
-	@rm -f .wheelhouse/*.whl .wheelhouse/.stamp .coverage* node/crypto/librows.so
+	@rm -f .wheelhouse/*.whl .wheelhouse/.stamp .coverage* node/crypto/rows.compiled
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

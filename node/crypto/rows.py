@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from node.crypto.batch import COUNTER, LEAD, NONCE, Batch, Octets, Shape
 from node.errors import IntegrityError, LocalMisuse
 
-#: Where `make accelerator` puts it.
-FILE: Final = Path(__file__).with_name("librows.so")
+#: Where `make accelerator` puts it: a name that no import takes for a module.
+FILE: Final = Path(__file__).with_name("rows.compiled")
 #: What this module speaks to: `INTERFACE` in rows.c.
 INTERFACE: Final = 1
 

@@ -13,7 +13,7 @@ from tools.accelerator import build
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled loops."""
-    file = tmp_path_factory.mktemp("loops") / "librows.so"
+    file = tmp_path_factory.mktemp("loops") / "rows.compiled"
     try:
         build(file)
     except RuntimeError as error:
